@@ -1,0 +1,1 @@
+"""Synthetic labelled scenes, steered by class proportions."""

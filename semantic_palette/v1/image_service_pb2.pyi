@@ -1,0 +1,42 @@
+from semantic_palette.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ImageItem(_message.Message):
+    __slots__ = ("layout", "seed", "index")
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    layout: _common_pb2.LabelMap
+    seed: int
+    index: int
+    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class TranslateLayoutsRequest(_message.Message):
+    __slots__ = ("bundle", "items", "image_format", "image_quality", "deterministic")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
+    bundle: _common_pb2.BundleSelector
+    items: _containers.RepeatedCompositeFieldContainer[ImageItem]
+    image_format: _common_pb2.ImageFormat
+    image_quality: int
+    deterministic: bool
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ImageItem, _Mapping]]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ..., deterministic: _Optional[bool] = ...) -> None: ...
+
+class TranslateLayoutsResponse(_message.Message):
+    __slots__ = ("bundle", "images", "engine")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    bundle: _common_pb2.BundleIdentity
+    images: _containers.RepeatedCompositeFieldContainer[_common_pb2.Image]
+    engine: _common_pb2.EngineIdentity
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., images: _Optional[_Iterable[_Union[_common_pb2.Image, _Mapping]]] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""Services: model store, engines, batcher, operations and gRPC services."""

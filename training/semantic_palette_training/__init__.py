@@ -1,0 +1,1 @@
+"""Training: data, models, losses, trainers, evaluation and export."""
