@@ -1,0 +1,83 @@
+"""Strict conversion between dataclass configs and plain YAML values."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from semantic_palette.errors import InvalidInputError
+
+Config = TypeVar("Config")
+
+
+def from_plain(cls: type[Config], values: Mapping[str, Any], path: str = "") -> Config:
+    """Build the config dataclass `cls` from YAML values.
+
+    Raises:
+        InvalidInputError: an unknown or missing key, or a value of the wrong type; names the key by its full path.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInputError(path or cls.__name__, values, "a mapping is expected")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise InvalidInputError(_join(path, str(key)), values[key], f"known keys are {', '.join(fields)}")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name, field in fields.items():
+        if name in values:
+            arguments[name] = _convert(hints[name], values[name], _join(path, name))
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise InvalidInputError(_join(path, name), None, "this key is required")
+    return cls(**arguments)
+
+
+def to_plain(config: Any) -> Any:
+    """A config dataclass as values that YAML and JSON write."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {field.name: to_plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, list | tuple):
+        return [to_plain(item) for item in config]
+    return config
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    """`value` as the type `hint`, for the types configs use: scalars, Literal, tuples, unions with None, dataclasses."""
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_plain(typing.cast(type[Any], hint), value, path)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise InvalidInputError(path, value, f"one of {', '.join(map(str, typing.get_args(hint)))} is expected")
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        (inner,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+        return _convert(inner, value, path)
+    if origin is tuple:
+        return _convert_tuple(typing.get_args(hint), value, path)
+    return _convert_scalar(hint, value, path)
+
+
+def _convert_tuple(arms: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise InvalidInputError(path, value, "a list is expected")
+    if len(arms) == 2 and arms[1] is Ellipsis:
+        arms = (arms[0],) * len(value)
+    if len(arms) != len(value):
+        raise InvalidInputError(path, value, f"a list of {len(arms)} is expected")
+    return tuple(_convert(arm, item, f"{path}[{i}]") for i, (arm, item) in enumerate(zip(arms, value, strict=True)))
+
+
+def _convert_scalar(hint: type, value: Any, path: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise InvalidInputError(path, value, f"a value of type {hint.__name__} is expected")
+    return value

@@ -1,0 +1,1 @@
+"""Training objectives, each from its equation."""

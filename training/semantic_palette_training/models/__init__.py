@@ -1,0 +1,1 @@
+"""Network architectures; a config dataclass next to each, no trainer code."""
