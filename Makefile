@@ -1,0 +1,76 @@
+# `make help` lists the targets. Each makes the environment it needs first.
+PYTHON ?=
+TORCH_INDEX ?=
+RECIPE ?= fast/camvid-cpu
+RUN ?=
+BUNDLE ?=
+BENCH ?= $(sort $(wildcard benchmarks/*.py))
+BASE ?= python:3.13-slim-bookworm
+IMAGE ?= semantic-palette:latest
+PODMAN ?= podman
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUF := node_modules/.bin/buf
+PROTOS := $(wildcard protos/semantic_palette/v1/*.proto)
+protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(PROTOS)
+
+.DEFAULT_GOAL := help
+.PHONY: setup demo up test lint lint-python lint-protos lint-deploy format proto train export bench images clean help
+
+setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
+
+demo: $(READY) ## 12 labelled pairs for three palettes in demo/, with a contact sheet
+	$(BIN)/semantic-palette generate --count 12 --seed 7 --palettes docs/demo_palettes.json --out demo && $(BIN)/semantic-palette show demo
+
+up: $(READY) ## the services and, where it is installed, Prometheus, until Ctrl-C
+	scripts/up $(ARGS)
+
+test: $(READY) ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: lint-python lint-protos lint-deploy ## every static check
+
+format: $(READY) $(BUF) ## format Python and protos
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BUF) format -w
+
+proto: $(READY) ## generate semantic_palette/v1 from protos/
+	$(call protoc,.)
+
+train: $(READY) ## train RECIPE= (default fast/camvid-cpu) into runs/
+	$(BIN)/semantic-palette train --recipe $(RECIPE) $(ARGS)
+
+export: $(READY) ## export RUN= as the next version of BUNDLE=
+	$(if $(and $(RUN),$(BUNDLE)),$(BIN)/semantic-palette export --run $(RUN) --bundle $(BUNDLE) $(ARGS),$(error say what to export: make export RUN=runs/NAME BUNDLE=NAME))
+
+bench: $(READY) ## every benchmark, or BENCH=benchmarks/NAME.py
+	$(foreach file,$(BENCH),$(BIN)/python $(file) $(ARGS) &&) true
+
+images: ## the service image with podman (PODMAN=docker works too); BASE= is any image with Python 3.11-3.13
+	scripts/images "$(PODMAN)" "$(BASE)" "$(IMAGE)"
+
+clean: ## remove what these targets made, except runs/ and model_store/
+	rm -rf $(VENV) node_modules build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+lint-python: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+lint-protos: $(READY) $(BUF)
+	$(BUF) lint && $(BUF) format -d --exit-code && $(BUF) breaking --against protos/baseline.binpb
+	rm -rf build/stubs && mkdir -p build/stubs && $(call protoc,build/stubs)
+	diff -r -x __init__.py -x __pycache__ build/stubs/semantic_palette/v1 semantic_palette/v1 || { echo "generated code is stale: run make proto" >&2; exit 1; }
+
+lint-deploy: $(READY)
+	$(BIN)/yamllint --strict .
+
+$(READY): pyproject.toml constraints.txt
+	scripts/setup "$(VENV)" "$(PYTHON)" "$(TORCH_INDEX)"
+
+$(BUF): package.json package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: the protos are linted with buf, so install Node.js" >&2; exit 1; }
+	npm ci --no-audit --no-fund && touch $(BUF)
