@@ -1,0 +1,45 @@
+"""How long a batch takes: seconds = a * n + b, fitted online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
+DECAY = 0.98
+
+
+class BatchTimeModel:
+    """Exponentially weighted least squares of batch seconds over batch size.
+
+    Both the slope and the offset are kept from becoming negative, so that a prediction never shrinks with the batch.
+
+    Args:
+        measured: seconds by batch size, measured before serving; counted as one observation each.
+    """
+
+    def __init__(self, measured: Mapping[int, float] | None = None) -> None:
+        self._weight = self._n = self._nn = self._t = self._nt = 0.0
+        for size, seconds in (measured or {}).items():
+            self.observe(size, seconds)
+
+    def observe(self, size: int, seconds: float) -> None:
+        """Take in that a batch of ``size`` took ``seconds``."""
+        self._weight = self._weight * DECAY + 1.0
+        self._n = self._n * DECAY + size
+        self._nn = self._nn * DECAY + size * size
+        self._t = self._t * DECAY + seconds
+        self._nt = self._nt * DECAY + size * seconds
+
+    def predict(self, size: int) -> float:
+        """Expected seconds of a batch of ``size``; 0 before anything was observed, so that nothing is refused then."""
+        if self._weight == 0.0:
+            return 0.0
+        mean_size, mean_seconds = self._n / self._weight, self._t / self._weight
+        variance = self._nn / self._weight - mean_size * mean_size
+        if variance < 1e-9:
+            return mean_seconds
+        slope = max((self._nt / self._weight - mean_size * mean_seconds) / variance, 0.0)
+        offset = mean_seconds - slope * mean_size
+        if offset < 0.0:
+            return size * self._nt / self._nn
+        return slope * size + offset

@@ -1,0 +1,336 @@
+"""Late-binding dynamic batcher: a batch is formed when the device frees, with zero wait.
+
+Callers `submit` single samples in the event loop. The device's thread pulls a batch from the queue at the moment its
+turn comes, so whatever arrived while the device was busy, with this model or another, is in it; nothing is ever held
+back for company. Stacking, running and splitting happen in the device's thread, and a batch costs the loop two
+callbacks whatever its size.
+
+What is promised: every accepted item ends exactly once, with its own rows of the model's output, a typed error, or its
+caller's cancellation. A batch that fails is run again item by item, so that only the item that fails alone gets an
+error. When the engine or the device's thread dies, everything waiting fails and `Batcher.healthy` turns false.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette_services.runtime.batch_time import BatchTimeModel
+from semantic_palette_services.runtime.errors import (
+    DeadlineExpiredError,
+    DeadlineUnmetError,
+    DrainingError,
+    EngineDiedError,
+    EngineOutputError,
+    InferenceError,
+    QueueFullError,
+)
+from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.item_queue import Arrays, BucketKey, Item, ItemQueue
+from semantic_palette_services.runtime.observer import BatchObserver, NullObserver
+
+logger = logging.getLogger(__name__)
+
+Outputs: TypeAlias = dict[str, NDArray[Any]]
+RunBatch: TypeAlias = Callable[[Arrays], Outputs]
+
+# Push-back that is asked of refused callers, in seconds: long enough to matter, short enough to use a freed device.
+SHORTEST_RETRY, LONGEST_RETRY = 0.1, 30.0
+
+
+class Batcher:
+    """Batches the items of one model. Create it, and call all its methods, in the event loop's thread.
+
+    Args:
+        run_batch: runs the model on arrays with a batch axis first; called in the device's thread.
+        executor: the device, shared with other models.
+        max_batch_size: most items in a batch.
+        max_queue: most items that may wait; those that run do not count.
+        name: name of the model, for messages and the observer.
+        observer: told of every event, in the event loop's thread.
+        run_deterministic: what runs deterministic items, one at a time; ``run_batch`` by default.
+        measured_seconds: seconds by batch size, known before serving, for the first estimates.
+    """
+
+    def __init__(
+        self,
+        run_batch: RunBatch,
+        executor: DeviceExecutor,
+        *,
+        max_batch_size: int,
+        max_queue: int,
+        name: str,
+        observer: BatchObserver | None = None,
+        run_deterministic: RunBatch | None = None,
+        measured_seconds: Mapping[int, float] | None = None,
+    ) -> None:
+        self.name = name
+        self._run_batch = run_batch
+        self._run_deterministic = run_deterministic or run_batch
+        self._executor = executor
+        self._max_queue = max_queue
+        self._observer = observer or NullObserver()
+        self._measured = measured_seconds
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()  # guards the five below, which the device's thread shares
+        self._queue = ItemQueue(max_batch_size)
+        self._running: list[Item] = []
+        self._running_until = 0.0
+        self._times: dict[tuple[object, bool], BatchTimeModel] = {}
+        self._death: str | None = None
+        self._draining = self._closed = self._announced = False
+        self._inflight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        executor.register(self)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine and its device live; once false it stays false."""
+        return self._death is None and self._executor.healthy
+
+    @property
+    def inflight(self) -> int:
+        """Number of accepted items whose callers have not been answered."""
+        return self._inflight
+
+    async def submit(self, inputs: Arrays, *, deadline: float | None = None, deterministic: bool = False) -> Outputs:
+        """Run one sample in whatever batch it fits; the arrays must not change until the answer is there.
+
+        Args:
+            inputs: arrays by input name, without batch axis.
+            deadline: when the answer becomes useless, in seconds of the event loop's clock (``loop.time()``).
+            deterministic: run the sample in a batch of its own, so that the answer does not depend on its neighbours.
+
+        Returns:
+            Arrays by output name, without batch axis.
+
+        Raises:
+            QueueFullError: there is no room in the queue.
+            DeadlineUnmetError: the deadline cannot be met, or (DeadlineExpiredError) has passed in the queue.
+            DrainingError: the batcher accepts nothing new, or was closed while the sample waited.
+            InferenceError: the model fails on this sample.
+            EngineDiedError: the engine died.
+        """
+        item = Item(inputs, self._loop.create_future(), self._loop.time(), deadline, deterministic)
+        self._admit(item)
+        self._enter(item)
+        try:
+            return await item.future
+        except asyncio.CancelledError:
+            self._forget(item)
+            raise
+        finally:
+            self._leave()
+
+    async def drain(self) -> None:
+        """Accept nothing new; return when everything accepted has been answered."""
+        self._draining = True
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Accept nothing new, fail what waits with DrainingError, return when what runs is over."""
+        self._draining = True
+        with self._lock:
+            self._closed = True
+            waiting = self._queue.clear()
+        self._fail(waiting, [DrainingError(self.name) for _ in waiting])
+        await self._executor.unregister(self)
+        await self._idle.wait()
+
+    # Admission, in the event loop's thread.
+
+    def _admit(self, item: Item) -> None:
+        if self._death is not None:
+            raise EngineDiedError(self.name, self._death)
+        if self._draining:
+            self._observer.shed(self.name, "drain")
+            raise DrainingError(self.name)
+        if len(self._queue) >= self._max_queue:
+            self._observer.shed(self.name, "queue_full")
+            retry_after = min(max(self._expected_seconds(None), SHORTEST_RETRY), LONGEST_RETRY)
+            raise QueueFullError(self.name, self._max_queue, retry_after)
+        if item.deadline is not None:
+            needed, left = self._expected_seconds(item), item.deadline - item.enqueued
+            if left <= 0.0 or needed > left:
+                self._observer.shed(self.name, "deadline")
+                raise DeadlineUnmetError(self.name, needed, left)
+
+    def _expected_seconds(self, item: Item | None) -> float:
+        """Estimated time until ``item`` (not queued yet) is answered, or until the queue is empty."""
+        with self._lock:
+            turns = list(self._queue.turns(before=item))
+            own = sum(self._time_of(key).predict(size) for key, size in turns)
+            if item is not None:
+                own += self._time_of(item.bucket).predict(1)
+        return own + self._executor.expected_wait(self, len(turns) + 1)
+
+    def _enter(self, item: Item) -> None:
+        with self._lock:
+            if self._death is not None:  # it died between admission and here
+                raise EngineDiedError(self.name, self._death)
+            self._queue.add(item)
+        self._inflight += 1
+        self._idle.clear()
+        self._observer.inflight(self.name, 1)
+        self._report_depth()
+        if not self._announced:
+            # At the end of this pass of the loop, not now: the device would take the first of many alone.
+            self._announced = True
+            self._loop.call_soon(self._announce)
+
+    def _announce(self) -> None:
+        self._announced = False
+        self._executor.announce(self)
+
+    def _forget(self, item: Item) -> None:
+        with self._lock:
+            queued = self._queue.discard(item)
+        self._observer.cancelled(self.name, "queued" if queued else "running")
+        if queued:
+            self._report_depth()
+
+    def _leave(self) -> None:
+        self._inflight -= 1
+        if self._inflight == 0:
+            self._idle.set()
+        self._observer.inflight(self.name, -1)
+
+    # The work source, in the device's thread unless said otherwise.
+
+    def run_turn(self) -> None:
+        """Pull the batch that is due, run it and send the answers to the event loop."""
+        now = self._loop.time()
+        with self._lock:
+            pull = self._queue.pull(now)
+            if pull is None:
+                return
+            self._running = pull.batch
+            self._running_until = now + self._time_of(pull.key).predict(len(pull.batch))
+        self._post(self._pulled, pull.expired, now)
+        if pull.batch:
+            self._execute(pull.key, pull.batch)
+
+    def has_work(self) -> bool:
+        """Whether anything waits; called from any thread."""
+        return len(self._queue) > 0
+
+    def predict_seconds(self, turns: int) -> float:
+        """Expected device time of the next ``turns`` batches; called from any thread."""
+        with self._lock:
+            sizes = list(self._queue.turns())[:turns]
+            return sum(self._time_of(key).predict(size) for key, size in sizes)
+
+    def running_seconds_left(self) -> float:
+        """Expected rest of the batch that is running; called from any thread."""
+        return max(self._running_until - self._loop.time(), 0.0)
+
+    def abandon(self, error: EngineDiedError) -> None:
+        """Fail everything that waits or runs, and accept nothing more; called from any thread."""
+        with self._lock:
+            self._death = error.reason
+            items = self._running + self._queue.clear()
+            self._running = []
+        self._post(self._fail, items, [EngineDiedError(self.name, error.reason) for _ in items])
+
+    def _execute(self, key: BucketKey, items: list[Item]) -> None:
+        run = self._run_deterministic if key.deterministic else self._run_batch
+        started = self._loop.time()
+        try:
+            answers = _split(run(_stack(items)), len(items))
+        except EngineDiedError as error:
+            logger.exception("engine of %s died", self.name)
+            self.abandon(error)
+            return
+        except Exception as error:
+            self._batch_failed(items, error)
+            return
+        seconds = self._loop.time() - started
+        with self._lock:
+            self._running = []
+            self._time_of(key).observe(len(items), seconds)
+        self._post(self._answer, items, answers, started, seconds)
+
+    def _batch_failed(self, items: list[Item], error: Exception) -> None:
+        """Queue the items of a failed batch again, each to run alone; an item that failed alone gets the error.
+
+        The retries are turns like any other, so that a poisoned batch does not keep other models from the device.
+        """
+        with self._lock:
+            self._running = []
+            closed = self._closed
+            if len(items) > 1 and not closed:
+                for item in items:
+                    item.suspect = True
+                    if not item.future.done():
+                        self._queue.add(item)
+                return
+        error_of_one = _item_error(self.name, error)
+        errors = [error_of_one] if len(items) == 1 else [DrainingError(self.name) for _ in items]
+        self._post(self._fail, items, errors)
+
+    def _time_of(self, key: BucketKey) -> BatchTimeModel:
+        """Batch times of a bucket; those of items that run alone after a failure are in with the others'."""
+        bucket = (key.signature, key.deterministic)
+        if bucket not in self._times:
+            self._times[bucket] = BatchTimeModel(None if key.deterministic else self._measured)
+        return self._times[bucket]
+
+    def _post(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            # The loop was closed without closing the batcher: nobody is left who could be told.
+
+    # Answers, in the event loop's thread.
+
+    def _pulled(self, expired: Sequence[Item], now: float) -> None:
+        self._report_depth()
+        for item in expired:
+            waited, left = now - item.enqueued, (item.deadline or now) - now
+            self._observer.shed(self.name, "deadline")
+            self._fail([item], [DeadlineExpiredError(self.name, waited, left)])
+
+    def _answer(self, items: Sequence[Item], answers: Sequence[Outputs], started: float, seconds: float) -> None:
+        for item, answer in zip(items, answers, strict=True):
+            if not item.future.done():
+                item.future.set_result(answer)
+        waits = [started - item.enqueued for item in items]
+        self._observer.batch_executed(self.name, len(items), seconds, waits)
+
+    def _fail(self, items: Sequence[Item], errors: Sequence[SemanticPaletteError]) -> None:
+        for item, error in zip(items, errors, strict=True):
+            if not item.future.done():
+                item.future.set_exception(error)
+        self._report_depth()
+
+    def _report_depth(self) -> None:
+        self._observer.queue_depth(self.name, len(self._queue))
+
+
+def _stack(items: Sequence[Item]) -> Outputs:
+    return {name: np.stack([item.inputs[name] for item in items]) for name in items[0].inputs}
+
+
+def _split(outputs: Outputs, size: int) -> list[Outputs]:
+    for name, array in outputs.items():
+        if array.ndim == 0 or array.shape[0] != size:
+            raise EngineOutputError(f"output {name} has shape {array.shape} for a batch of {size}")
+    return [{name: array[index] for name, array in outputs.items()} for index in range(size)]
+
+
+def _item_error(model: str, error: Exception) -> SemanticPaletteError:
+    if isinstance(error, SemanticPaletteError):
+        return error
+    failure = InferenceError(model, f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,128 @@
+"""Errors of the serving runtime.
+
+SemanticPaletteError
+  RuntimeServiceError
+    QueueFullError            the bounded queue has no room; carries when to come back
+    DeadlineUnmetError        refused at admission: the answer would come after the caller's deadline
+      DeadlineExpiredError    accepted, but the deadline passed while it was queued
+    DrainingError             the server is stopping and accepts nothing new
+    EngineDiedError           the engine or its device thread died; the process should be replaced
+    InferenceError            this item, run alone, makes the model fail
+    EngineUnavailableError    the engine is not installed, or this machine lacks what it needs
+    EngineLoadError           the engine is there but cannot load the model file
+    EngineOutputError         the engine answered with arrays that the manifest does not promise
+    ParityError               no allowed engine reproduces the bundle's golden outputs
+"""
+
+from __future__ import annotations
+
+from semantic_palette.errors import SemanticPaletteError
+
+
+class RuntimeServiceError(SemanticPaletteError):
+    """Root of the errors raised while models are loaded or served."""
+
+
+class QueueFullError(RuntimeServiceError):
+    """The queue of a model is full.
+
+    Attributes:
+        model: name of the model.
+        limit: the most items that may be queued.
+        retry_after_seconds: when what is queued now is expected to be done.
+    """
+
+    def __init__(self, model: str, limit: int, retry_after_seconds: float) -> None:
+        super().__init__(f"{model}: {limit} items are queued already; retry in {retry_after_seconds:.1f} s")
+        self.model = model
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineUnmetError(RuntimeServiceError):
+    """The caller's deadline cannot be met.
+
+    Attributes:
+        model: name of the model.
+        needed_seconds: estimated time to the answer.
+        left_seconds: time that the caller has left; negative once the deadline has passed.
+    """
+
+    def __init__(self, model: str, needed_seconds: float, left_seconds: float) -> None:
+        super().__init__(self._describe(model, needed_seconds, left_seconds))
+        self.model = model
+        self.needed_seconds = needed_seconds
+        self.left_seconds = left_seconds
+
+    @staticmethod
+    def _describe(model: str, needed_seconds: float, left_seconds: float) -> str:
+        return f"{model}: the answer would take {needed_seconds:.3f} s, the deadline leaves {left_seconds:.3f} s"
+
+
+class DeadlineExpiredError(DeadlineUnmetError):
+    """The deadline passed while the item was queued; the model was not run for it."""
+
+    @staticmethod
+    def _describe(model: str, needed_seconds: float, left_seconds: float) -> str:
+        return f"{model}: the deadline passed {-left_seconds:.3f} s ago, after {needed_seconds:.3f} s in the queue"
+
+
+class DrainingError(RuntimeServiceError):
+    """The model accepts nothing new because it is being drained or closed."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model}: stopping, accepts no new work")
+        self.model = model
+
+
+class EngineDiedError(RuntimeServiceError):
+    """The engine of a model, or the device thread under it, died; nothing it was given will be answered.
+
+    An engine may raise it from ``run`` to say that it is beyond repair, which is more than the failure of one batch.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model}: the engine died: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class InferenceError(RuntimeServiceError):
+    """The model failed on this item alone; ``__cause__`` is what the engine raised."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model}: the model failed on this item: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class EngineUnavailableError(RuntimeServiceError):
+    """An engine cannot be used here, for a reason that has nothing to do with the model."""
+
+    def __init__(self, engine: str, reason: str) -> None:
+        super().__init__(f"engine {engine}: {reason}")
+        self.engine = engine
+        self.reason = reason
+
+
+class EngineLoadError(RuntimeServiceError):
+    """An engine cannot load a model file."""
+
+    def __init__(self, engine: str, file: str, reason: str) -> None:
+        super().__init__(f"engine {engine} cannot load {file}: {reason}")
+        self.engine = engine
+        self.file = file
+        self.reason = reason
+
+
+class EngineOutputError(RuntimeServiceError):
+    """An engine returned other arrays than the manifest promises."""
+
+
+class ParityError(RuntimeServiceError):
+    """No allowed engine reproduces the golden outputs of a model; ``explanation`` has a line for each one tried."""
+
+    def __init__(self, model: str, explanation: str) -> None:
+        super().__init__(f"{model}: no engine passes parity with the golden outputs:\n{explanation}")
+        self.model = model
+        self.explanation = explanation
