@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from semantic_palette.palette_model import PaletteModel
 from sklearn.mixture import GaussianMixture
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette.palette_model import PaletteModel
 
 Criterion = Literal["aic", "bic", "heldout"]
 
