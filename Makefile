@@ -6,7 +6,8 @@ RUN ?=
 BUNDLE ?=
 BENCH ?= $(sort $(wildcard benchmarks/*.py))
 BASE ?= python:3.13-slim-bookworm
-IMAGE ?= semantic-palette:latest
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= semantic-palette:$(VERSION)
 PODMAN ?= podman
 ARGS ?=
 

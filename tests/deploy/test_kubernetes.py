@@ -1,0 +1,130 @@
+"""The rendered manifests are valid, hardened, and agree with the services and with each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+KUBERNETES = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+RENDERINGS = [KUBERNETES / "base", *sorted((KUBERNETES / "overlays").iterdir())]
+
+Manifest = dict[str, Any]
+RunTool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", params=RENDERINGS, ids=lambda folder: folder.name)
+def rendered(request: pytest.FixtureRequest, run_tool: RunTool) -> str:
+    """One rendering of the base or of an overlay."""
+    result = run_tool("kubectl", "kustomize", request.param)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr, "kustomize warns"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def manifests(rendered: str) -> list[Manifest]:
+    """The objects of one rendering."""
+    return list(yaml.safe_load_all(rendered))
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]:
+    """The pod template's spec and the only container of every Deployment."""
+    for deployment in of_kind(manifests, "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        yield pod, container
+
+
+def test_every_rendering_is_valid_kubernetes(rendered: str, run_tool: RunTool, tmp_path: Path) -> None:
+    path = tmp_path / "rendered.yaml"
+    path.write_text(rendered)
+
+    result = run_tool(Path(sys.executable).parent / "kubernetes-validate", "--strict", path)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_base_has_a_deployment_and_a_headless_service_for_each_service(run_tool: RunTool) -> None:
+    manifests = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", KUBERNETES / "base").stdout))
+
+    for kind in ("Deployment", "Service"):
+        names = {manifest["metadata"]["name"] for manifest in of_kind(manifests, kind)}
+        assert names == {"palette", "layout", "image", "factory"}
+
+
+def test_single_node_is_one_process_behind_every_service_name(run_tool: RunTool) -> None:
+    overlay = KUBERNETES / "overlays" / "single-node"
+    manifests = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", overlay).stdout))
+
+    (deployment,) = of_kind(manifests, "Deployment")
+
+    assert deployment["spec"]["replicas"] == 1
+    assert len(of_kind(manifests, "Service")) == 4
+
+
+def test_containers_are_confined(manifests: list[Manifest]) -> None:
+    for pod, container in pods(manifests):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_containers_are_limited(manifests: list[Manifest]) -> None:
+    for _, container in pods(manifests):
+        for bound in ("requests", "limits"):
+            assert set(container["resources"][bound]) == {"cpu", "memory"}
+
+
+def test_model_store_is_mounted_read_only(manifests: list[Manifest]) -> None:
+    for pod, container in pods(manifests):
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert mounts["/model_store"]["readOnly"] is True
+        (store,) = [volume for volume in pod["volumes"] if volume["name"] == mounts["/model_store"]["name"]]
+        (claim,) = of_kind(manifests, "PersistentVolumeClaim")
+        assert store["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
+def test_services_are_headless_and_lead_to_one_deployment(manifests: list[Manifest]) -> None:
+    templates = [deployment["spec"]["template"] for deployment in of_kind(manifests, "Deployment")]
+    for service in of_kind(manifests, "Service"):
+        spec = service["spec"]
+        assert spec["clusterIP"] == "None"
+        (template,) = [
+            template for template in templates if spec["selector"].items() <= template["metadata"]["labels"].items()
+        ]
+        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in spec["ports"]} <= ports
+
+
+def test_deployments_select_their_own_pods(manifests: list[Manifest]) -> None:
+    for deployment in of_kind(manifests, "Deployment"):
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_addresses_name_a_service_and_its_port(manifests: list[Manifest]) -> None:
+    known = {
+        f"dns:///{service['metadata']['name']}:{port['port']}"
+        for service in of_kind(manifests, "Service")
+        for port in service["spec"]["ports"]
+        if port["name"] == "grpc"
+    }
+    for _, container in pods(manifests):
+        addresses = {argument.partition("=")[2] for argument in container["args"] if "-address=" in argument}
+        assert addresses <= known
