@@ -1,0 +1,244 @@
+"""The asyncio client."""
+
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+
+from semantic_palette import _conversions as convert
+from semantic_palette import _requests as requests
+from semantic_palette._channel import channel_target, open_channel
+from semantic_palette._client_types import (
+    BundleDescription,
+    ImageBatch,
+    ImageFormat,
+    ImageItem,
+    LayoutBatch,
+    LayoutItem,
+    LayoutLike,
+    PaletteLike,
+    SampledPalette,
+)
+from semantic_palette._pair_stream import Call, PairStream, Request
+from semantic_palette._retry import Attempts, RetryPolicy, call_unary
+from semantic_palette._service_errors import ClientClosedError
+from semantic_palette.constraints import Constraints
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.pair import Adherence
+from semantic_palette.v1 import (
+    factory_service_pb2_grpc,
+    image_service_pb2_grpc,
+    layout_service_pb2_grpc,
+    palette_service_pb2_grpc,
+)
+
+
+class AsyncClient:
+    """Talks to the services at one address, from one event loop.
+
+    Use it as an async context manager, or call `aclose`: both cancel whatever is still under way.
+
+    Args:
+        address: `HOST:PORT`, or a gRPC target such as `unix:/path`.
+        timeout: seconds for each call, retries included. Default: none. Streams have a timeout of their own.
+        retry: when and how often a failed call is tried again.
+
+    Raises:
+        InvalidInputError: the address cannot be one.
+    """
+
+    def __init__(self, address: str, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> None:
+        channel_target(address)
+        self._address = address
+        self._timeout = requests.check_timeout(timeout)
+        self._retry = retry or RetryPolicy()
+        self._channel: grpc.aio.Channel | None = None
+        self._closed = False
+        self._streams: weakref.WeakSet[PairStream] = weakref.WeakSet()
+        self._bundles: dict[str, BundleDescription] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancels calls and streams that are under way and closes the connections. Closing twice is allowed."""
+        self._closed = True
+        for stream in list(self._streams):
+            await stream.aclose()
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def label_space(self, bundle: str | None = None, *, digest: str | None = None) -> BundleDescription:
+        """Asks for the classes and the image size of a bundle (default: the service's default bundle)."""
+        return await self._describe(bundle, digest, self._attempts(self._timeout, pinned=digest is not None))
+
+    async def sample_palettes(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
+        constraints: Constraints | None = None,
+        bundle: str | None = None,
+        digest: str | None = None,
+    ) -> list[SampledPalette]:
+        """Draws palettes from the bundle's palette model; draw i depends on (bundle, seed, i, constraints) alone."""
+        request = requests.palettes_request(requests.selector(bundle, digest), count, seed, first_index, constraints)
+        attempts = self._attempts(self._timeout, pinned=digest is not None)
+        stub = palette_service_pb2_grpc.PaletteServiceStub(self._open_channel())
+        response = await call_unary(stub.SamplePalettes, request, attempts)
+        space = (await self._describe(response.bundle.name, response.bundle.digest, attempts)).label_space
+        return [convert.sampled_palette_from_proto(palette, space) for palette in response.palettes]
+
+    async def generate_layouts(
+        self,
+        items: Sequence[LayoutItem],
+        *,
+        adherence: Adherence | str = Adherence.NATURAL,
+        deterministic: bool = False,
+        constraints: Constraints | None = None,
+        bundle: str | None = None,
+        digest: str | None = None,
+    ) -> LayoutBatch:
+        """Generates one layout an item; `constraints` round the pixel budgets of EXACT adherence."""
+        attempts = self._attempts(self._timeout, pinned=True)
+        description = await self._describe(bundle, digest, attempts)
+        selector = requests.selector(bundle, description.identity.digest)
+        request = requests.layouts_request(
+            selector, items, description.label_space, adherence, deterministic, constraints
+        )
+        stub = layout_service_pb2_grpc.LayoutServiceStub(self._open_channel())
+        response = await call_unary(stub.GenerateLayouts, request, attempts)
+        layouts = [convert.generated_layout_from_proto(layout, description) for layout in response.layouts]
+        return LayoutBatch(
+            convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), layouts
+        )
+
+    async def translate_layouts(
+        self,
+        items: Sequence[ImageItem],
+        *,
+        deterministic: bool = False,
+        image_format: ImageFormat = "png",
+        image_quality: int = 0,
+        bundle: str | None = None,
+        digest: str | None = None,
+    ) -> ImageBatch:
+        """Translates one layout an item to an image; `image_quality` (1 to 100, default 95) is for JPEG."""
+        request = requests.images_request(
+            requests.selector(bundle, digest), items, deterministic, image_format, image_quality
+        )
+        attempts = self._attempts(self._timeout, pinned=digest is not None)
+        stub = image_service_pb2_grpc.ImageServiceStub(self._open_channel())
+        response = await call_unary(stub.TranslateLayouts, request, attempts)
+        images = [convert.image_from_proto(image) for image in response.images]
+        return ImageBatch(
+            convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), images
+        )
+
+    def generate_pairs(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
+        palettes: Sequence[PaletteLike] | None = None,
+        constraints: Constraints | None = None,
+        layouts: Sequence[LayoutLike] | None = None,
+        adherence: Adherence | str = Adherence.NATURAL,
+        deterministic: bool = False,
+        image_format: ImageFormat = "png",
+        image_quality: int = 0,
+        bundle: str | None = None,
+        digest: str | None = None,
+        timeout: float | None = None,
+    ) -> PairStream:
+        """Streams pairs `first_index` to `first_index + count - 1`.
+
+        Args:
+            count: how many pairs.
+            seed: seed of palettes, layouts and appearance.
+            first_index: index of the first pair.
+            palettes: pair i follows palette i modulo their number.
+            constraints: bounds on palettes that the bundle's palette model draws. Default: none.
+            layouts: pair i shows layout i modulo their number. At most one of the three may be given.
+            adherence: NATURAL follows a palette closely, EXACT to the pixel.
+            deterministic: the same bytes for the same (bundle, seed, index); else results may differ by rounding.
+            image_format: png, jpeg, webp or raw.
+            image_quality: 1 to 100 for JPEG; 0 is the service's default, 95.
+            bundle: name of the bundle. Default: the service's default bundle.
+            digest: digest of the bundle. Default: the active one, and the stream stays on it.
+            timeout: seconds for the whole stream. Default: none.
+
+        Raises:
+            InvalidInputError: an argument cannot be sent. What only the service can judge is raised by the stream.
+        """
+        if sum(source is not None for source in (palettes, constraints, layouts)) > 1:
+            raise InvalidInputError("palettes", "more than one source", "one of palettes, constraints and layouts")
+        request = requests.pairs_request(
+            requests.selector(bundle, digest),
+            count,
+            seed,
+            first_index,
+            constraints,
+            layouts,
+            adherence,
+            deterministic,
+            image_format,
+            image_quality,
+        )
+        return self._stream(request, palettes, requests.check_timeout(timeout))
+
+    def _stream(
+        self,
+        request: Request,
+        palettes: Sequence[PaletteLike] | None,
+        timeout: float | None,
+    ) -> PairStream:
+        selector = request.bundle
+
+        async def prepare(attempts: Attempts) -> tuple[Request, BundleDescription]:
+            description = await self._describe(selector.name, selector.digest, attempts)
+            # Pinned from the first call on, so that a resumed stream cannot mix two versions of a bundle.
+            selector.digest = description.identity.digest
+            if palettes is not None:
+                shares = convert.palettes_to_proto(palettes, description.label_space)
+                request.palettes.SetInParent()
+                request.palettes.palettes.extend(shares)
+            return request, description
+
+        def open_call(request: Request, remaining: float | None) -> Call:
+            stub = factory_service_pb2_grpc.FactoryServiceStub(self._open_channel())
+            call: Call = stub.GeneratePairs(request, timeout=remaining)
+            return call
+
+        stream = PairStream(prepare, open_call, lambda: self._attempts(timeout, pinned=True))
+        self._streams.add(stream)
+        return stream
+
+    async def _describe(self, bundle: str | None, digest: str | None, attempts: Attempts) -> BundleDescription:
+        if digest and digest in self._bundles:
+            return self._bundles[digest]
+        stub = palette_service_pb2_grpc.PaletteServiceStub(self._open_channel())
+        request = requests.label_space_request(bundle, digest)
+        description = convert.description_from_proto(await call_unary(stub.GetLabelSpace, request, attempts))
+        self._bundles[description.identity.digest] = description
+        return description
+
+    def _attempts(self, timeout: float | None, *, pinned: bool) -> Attempts:
+        return Attempts(self._retry, self._address, timeout=timeout, pinned=pinned)
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        if self._channel is None:  # not in __init__: a channel belongs to the running event loop
+            self._channel = open_channel(self._address)
+        return self._channel

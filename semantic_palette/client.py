@@ -1,0 +1,80 @@
+"""The client: `AsyncClient` for asyncio and `Client`, which blocks. Both are one implementation.
+
+    with Client("localhost:50051") as client:
+        for pair in client.generate_pairs(100, seed=1, constraints=Constraints(minimum={"pedestrian": 0.05})):
+            ...
+
+UNAVAILABLE and RESOURCE_EXHAUSTED are retried (`RetryPolicy`) no earlier than the service asks; a stream that breaks
+goes on from the first missing pair, on the same bundle. What was abandoned is cancelled.
+
+Errors:
+
+SemanticPaletteError
+    InvalidInputError            an argument that cannot be sent (also a ValueError)
+        InvalidRequestError      the service refused the content; `violations` names the fields (also a ServiceError)
+    ServiceError                 a call failed; `code` is the gRPC status. Raised as such for statuses not named here
+        InvalidRequestError      INVALID_ARGUMENT, OUT_OF_RANGE
+        NotFoundError            NOT_FOUND: unknown bundle or class
+        BundleMismatchError      FAILED_PRECONDITION: the bundle digest that was asked for is not served
+        OverloadedError          RESOURCE_EXHAUSTED after the last attempt; `retry_after` is the service's hint
+        UnavailableError         UNAVAILABLE after the last attempt
+        DeadlineError            DEADLINE_EXCEEDED (also a TimeoutError)
+    ProtocolError                an answer that breaks the contract
+    ClientClosedError            the client was closed before, or while, it was used
+"""
+
+from semantic_palette._async_client import AsyncClient
+from semantic_palette._client_types import (
+    BundleDescription,
+    EncodedImage,
+    GeneratedLayout,
+    ImageBatch,
+    ImageItem,
+    LayoutBatch,
+    LayoutItem,
+    SampledPalette,
+)
+from semantic_palette._pair_stream import PairStream
+from semantic_palette._retry import RetryPolicy
+from semantic_palette._service_errors import (
+    BundleMismatchError,
+    ClientClosedError,
+    DeadlineError,
+    FieldViolation,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    ProtocolError,
+    ServiceError,
+    UnavailableError,
+)
+from semantic_palette._sync_client import Client, PairIterator
+
+__all__ = [
+    "AsyncClient",
+    "BundleDescription",
+    "BundleMismatchError",
+    "Client",
+    "ClientClosedError",
+    "DeadlineError",
+    "EncodedImage",
+    "FieldViolation",
+    "GeneratedLayout",
+    "ImageBatch",
+    "ImageItem",
+    "InvalidRequestError",
+    "LayoutBatch",
+    "LayoutItem",
+    "NotFoundError",
+    "OverloadedError",
+    "PairIterator",
+    "PairStream",
+    "ProtocolError",
+    "RetryPolicy",
+    "SampledPalette",
+    "ServiceError",
+    "UnavailableError",
+]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # tracebacks show the public name
