@@ -1,4 +1,4 @@
-"""Fitting the palette model: a Gaussian mixture over class shares (paper, section 3.3), its size chosen by a criterion.
+"""Fitting the palette model: a Gaussian mixture over class shares (paper, section 4.1), its size chosen by a criterion.
 
 Legend: N palettes, K classes, M components.
 """
