@@ -63,7 +63,7 @@ def check_batch(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]])
         InvalidInputError: naming the input, and what the manifest wants.
     """
     check_names(specs, inputs)
-    sizes = {}
+    sizes: dict[str, int] = {}
     for spec in specs:
         array = inputs[spec.name]
         _check_array(spec, array, spec.shape, array.shape)
@@ -95,9 +95,7 @@ def check_names(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]])
         raise InvalidInputError("inputs", sorted(inputs), f"the model takes {', '.join(sorted(wanted))}")
 
 
-def check_model(
-    engine: str, path: Path, entry: ModelEntry, inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
+def check_model(engine: str, path: Path, entry: ModelEntry, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Check that a loaded file has the inputs and outputs that the manifest says.
 
     Raises:
@@ -109,9 +107,7 @@ def check_model(
             raise EngineLoadError(engine, str(path), f"{kind} are {sorted(found)}, the manifest says {sorted(wanted)}")
 
 
-def _check_array(
-    spec: TensorSpec, array: NDArray[Any], shape: Sequence[int | str], found: tuple[int, ...]
-) -> None:
+def _check_array(spec: TensorSpec, array: NDArray[Any], shape: Sequence[int | str], found: tuple[int, ...]) -> None:
     if array.dtype != np.dtype(spec.dtype):
         raise InvalidInputError(spec.name, str(array.dtype), f"dtype must be {spec.dtype}")
     fits = len(found) == len(shape) and all(isinstance(w, str) or w == f for w, f in zip(shape, found, strict=True))

@@ -1,0 +1,218 @@
+"""Which engine runs a model: the fastest of those that reproduce the golden outputs, found by measuring.
+
+Every engine that is installed loads the model, answers the bundle's golden inputs, both in batches and one by one, and
+is timed. What each of them reached is kept, so that ``status`` can explain the choice.
+
+Timing is never quite the same twice, so two servers may choose differently where engines are close. That is no matter
+for speed, but deterministic requests must get the same bytes from every server: they are answered by the first engine
+in the fixed order of the registry that passes parity, however fast it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from semantic_palette.manifest import ModelEntry
+from semantic_palette_services.runtime.engines.base import Engine
+from semantic_palette_services.runtime.engines.registry import EngineKind, candidates
+from semantic_palette_services.runtime.errors import EngineLoadError, EngineUnavailableError, ParityError
+from semantic_palette_services.runtime.golden import Golden
+from semantic_palette_services.runtime.item_queue import Arrays
+from semantic_palette_services.runtime.parity import ParityReport, compare
+from semantic_palette_services.runtime.settings import RuntimeSettings
+
+logger = logging.getLogger(__name__)
+
+# Golden samples that are also answered one by one: that is another shape, for which engines may plan otherwise.
+SINGLES = 2
+# Timing a candidate at one batch size ends after this many runs, or this time, but never before the third run.
+MAX_RUNS, MIN_RUNS, MAX_SECONDS = 7, 3, 0.15
+# What a turn of the device costs beside the engine (stacking, splitting, waking the event loop), whatever its size.
+TURN_SECONDS = 2e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What became of one engine.
+
+    Attributes:
+        key: name that the engine is pinned by.
+        accepted: whether it loaded and passed parity.
+        reason: why, with figures.
+        seconds: median seconds of a batch, by batch size; empty if not accepted.
+    """
+
+    key: str
+    accepted: bool
+    reason: str
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def best_batch_size(self) -> int:
+        """The batch size, of those measured, at which an item takes least.
+
+        On a CPU that is often 1: the activations of one sample fit its caches, those of eight do not.
+        """
+        return min(self.seconds, key=self._seconds_per_item)
+
+    @property
+    def seconds_per_item(self) -> float:
+        """Seconds that an item takes at the best batch size."""
+        return self._seconds_per_item(self.best_batch_size)
+
+    def _seconds_per_item(self, size: int) -> float:
+        return (self.seconds[size] + TURN_SECONDS) / size
+
+    def describe(self) -> str:
+        """One line for people."""
+        times = ", ".join(f"{1e3 * seconds:.1f} ms a batch of {size}" for size, seconds in self.seconds.items())
+        return f"{self.key}: {self.reason}" + (f"; {times}" if times else "")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Which engines a model runs on, and why.
+
+    Attributes:
+        operation: "layout", "layout_scores" or "image".
+        chosen: key of the engine for ordinary items.
+        deterministic: key of the engine for deterministic items.
+        candidates: every engine that was considered.
+    """
+
+    operation: str
+    chosen: str
+    deterministic: str
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that was chosen."""
+        return next(candidate for candidate in self.candidates if candidate.key == self.chosen)
+
+    def explain(self) -> str:
+        """The choice and every candidate, a line each."""
+        head = f"{self.operation}: {self.chosen}, deterministic items {self.deterministic}"
+        return "\n".join([head, *(f"  {candidate.describe()}" for candidate in self.candidates)])
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The engines of a model, loaded; the two are one object where the same engine does both.
+
+    Attributes:
+        choice: why these.
+        engine: runs ordinary items.
+        deterministic_engine: runs deterministic items.
+    """
+
+    choice: EngineChoice
+    engine: Engine
+    deterministic_engine: Engine
+
+    def close(self) -> None:
+        """Close the engines."""
+        self.engine.close()
+        self.deterministic_engine.close()
+
+
+def select_engine(
+    operation: str, path: Path, entry: ModelEntry, golden: Golden, settings: RuntimeSettings
+) -> Selection:
+    """Load, check and time the allowed engines for a model, and keep the best.
+
+    Args:
+        operation: "layout", "layout_scores" or "image".
+        path: the ONNX file.
+        entry: the manifest's description of it.
+        golden: the bundle's golden outputs.
+        settings: engine allowed, threads, and the largest batch.
+
+    Raises:
+        EngineUnavailableError: the engine asked for, or every engine, is not installed or lacks what it needs.
+        EngineLoadError: the engine asked for cannot load the file.
+        ParityError: no engine allowed reproduces the golden outputs; it tells what each did.
+    """
+    kinds = candidates(settings.engine)
+    tried: list[Candidate] = []
+    engines: dict[str, Engine] = {}
+    try:
+        for kind in kinds:
+            candidate, engine = _try_engine(kind, operation, path, entry, golden, settings, pinned=len(kinds) == 1)
+            tried.append(candidate)
+            if engine is not None:
+                engines[kind.key] = engine
+        accepted = [candidate for candidate in tried if candidate.accepted]
+        if not accepted:
+            raise ParityError(operation, "\n".join(candidate.describe() for candidate in tried))
+    except BaseException:
+        for engine in engines.values():
+            engine.close()
+        raise
+    chosen = min(accepted, key=lambda candidate: candidate.seconds_per_item).key
+    choice = EngineChoice(operation, chosen, accepted[0].key, tuple(tried))
+    for key in engines.keys() - {choice.chosen, choice.deterministic}:
+        engines[key].close()
+    logger.info("%s", choice.explain())
+    return Selection(choice, engines[choice.chosen], engines[choice.deterministic])
+
+
+def _try_engine(
+    kind: EngineKind,
+    operation: str,
+    path: Path,
+    entry: ModelEntry,
+    golden: Golden,
+    settings: RuntimeSettings,
+    *,
+    pinned: bool,
+) -> tuple[Candidate, Engine | None]:
+    """Load, check and time one engine; one that is not accepted is closed and explained."""
+    try:
+        engine = kind.load(path, entry, settings.threads)
+    except (EngineUnavailableError, EngineLoadError) as error:
+        if pinned:
+            raise
+        return Candidate(kind.key, False, str(error)), None
+    try:
+        report = _check_parity(engine, operation, golden, settings.max_batch_size)
+        seconds = _time_engine(engine, golden.inputs(operation), settings.max_batch_size) if report.passed else {}
+    except Exception as error:
+        # Engines raise what they like. One that cannot answer the golden inputs is not accepted, and that is told.
+        report, seconds = ParityReport(False, f"fails on the golden inputs: {type(error).__name__}: {error}"), {}
+    if not report.passed:
+        engine.close()
+        return Candidate(kind.key, False, report.reason), None
+    return Candidate(kind.key, True, report.reason, seconds), engine
+
+
+def _check_parity(engine: Engine, operation: str, golden: Golden, max_batch_size: int) -> ParityReport:
+    """Answer all golden samples in batches, and the first few again one by one."""
+    inputs, count = golden.inputs(operation), len(golden)
+    slices = [(start, min(start + max_batch_size, count)) for start in range(0, count, max_batch_size)]
+    slices += [(index, index + 1) for index in range(min(SINGLES, count))]
+    parts = [engine.run({name: array[start:stop] for name, array in inputs.items()}) for start, stop in slices]
+    rows = [row for start, stop in slices for row in range(start, stop)]
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return compare(operation, engine.precision, golden, rows, outputs)
+
+
+def _time_engine(engine: Engine, inputs: Arrays, max_batch_size: int) -> dict[int, float]:
+    """Median seconds of a batch of 1 and of the largest; the parity check has warmed both up."""
+    return {size: _median_seconds(engine, inputs, size) for size in sorted({1, max_batch_size})}
+
+
+def _median_seconds(engine: Engine, inputs: Arrays, size: int) -> float:
+    batch = {name: np.resize(array, (size, *array.shape[1:])) for name, array in inputs.items()}
+    runs: list[float] = []
+    while len(runs) < MIN_RUNS or (len(runs) < MAX_RUNS and sum(runs) < MAX_SECONDS):
+        started = time.perf_counter()
+        engine.run(batch)
+        runs.append(time.perf_counter() - started)
+    return statistics.median(runs)
