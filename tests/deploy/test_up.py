@@ -13,13 +13,13 @@ import pytest
 UP = Path(__file__).resolve().parents[2] / "scripts" / "up"
 
 SERVICES = """#!/bin/sh
-echo "serve $*" >> log
 trap 'sleep 0.2; echo "serve drained" >> log; exit 3' TERM
+echo "serve $*" >> log
 while true; do sleep 0.05; done
 """
 PROMETHEUS = """#!/bin/sh
-echo "prometheus started" >> log
 trap 'echo "prometheus stopped" >> log; exit 0' TERM
+echo "prometheus started" >> log
 while true; do sleep 0.05; done
 """
 
