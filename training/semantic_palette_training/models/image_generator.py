@@ -1,0 +1,126 @@
+"""The image generator: a label map and a latent vector to a photo-like image.
+
+Legend: B batch, K classes, C channels, H and W pixels, Z latent size.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette_training.models.layers import leaky_relu
+from semantic_palette_training.models.spade import LayoutNorm, NormName, layout_pyramid, one_hot
+
+
+@dataclass(kw_only=True, slots=True)
+class ImageGeneratorConfig:
+    """Shape of an image generator."""
+
+    num_classes: int
+    """Classes of the label space."""
+    height: int
+    """Rows of the full-size image, in pixels."""
+    width: int
+    """Columns of the full-size image, in pixels."""
+    latent_size: int = 16
+    """Components of the latent vector, which decides the appearance."""
+    widths: tuple[int, ...] = (128, 128, 128, 80, 48, 16)
+    """Channels of each level, coarsest first; every level doubles the resolution and the last has the full one."""
+    norm: NormName = "class_adaptive"
+    """How the layout modulates: `spade` (convolutions over it) or `class_adaptive` (a table by class; much cheaper)."""
+    spade_hidden: int = 64
+    """Hidden channels of a SPADE modulation; only read where `norm` is `spade`."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions at one resolution, each behind a layout-modulated normalisation, added to their input."""
+
+    def __init__(self, channels: int, config: ImageGeneratorConfig) -> None:
+        super().__init__()
+        shape = (channels, config.num_classes, config.latent_size, config.norm, config.spade_hidden)
+        self.norm_0 = LayoutNorm(*shape)
+        self.conv_0 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm_1 = LayoutNorm(*shape)
+        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
+        """Same shape as `x_BCHW`."""
+        h_BCHW = self.conv_0(leaky_relu(self.norm_0(x_BCHW, layout_BKHW, z_BZ)))
+        h_BCHW = self.conv_1(leaky_relu(self.norm_1(h_BCHW, layout_BKHW, z_BZ)))
+        sum_BCHW: Tensor = x_BCHW + h_BCHW
+        return sum_BCHW
+
+
+class ImageGenerator(nn.Module):
+    """A pyramid of residual blocks whose RGB outputs add up.
+
+    Every level doubles the resolution and adds a correction to the upsampled image of the level before, so the
+    leading levels alone make a smaller image: training starts there and a new level, whose RGB output starts at
+    zero, changes nothing of what has been learned. Channels are reduced before upsampling, where it is 4x cheaper.
+    """
+
+    def __init__(self, config: ImageGeneratorConfig) -> None:
+        super().__init__()
+        scale = 2 ** (len(config.widths) - 1)
+        if config.height % scale or config.width % scale:
+            raise InvalidInputError(
+                "image.widths", config.widths, f"{config.height}x{config.width} must be a multiple of 2^(levels-1)"
+            )
+        self.config = config
+        self.register_buffer("position_1PHW", _positions(config.height // scale, config.width // scale), False)
+        widths = config.widths
+        self.stem = nn.Conv2d(config.num_classes + config.latent_size + 2, widths[0], 3, padding=1)
+        self.reduce = nn.ModuleList(nn.Conv2d(c, d, 1) for c, d in pairwise(widths))
+        self.blocks = nn.ModuleList(ResidualBlock(channels, config) for channels in widths)
+        self.to_rgb = nn.ModuleList(nn.Conv2d(channels, 3, 3, padding=1) for channels in widths)
+        for parameter in self.to_rgb.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, labels_BHW: Tensor, z_BZ: Tensor) -> Tensor:
+        """Images float32 [B, 3, H, W] in [-1, 1].
+
+        Args:
+            labels_BHW: class ids, uint8 or int64; H and W are the full size, or that size halved a number of times.
+            z_BZ: float32, standard normal.
+        """
+        return self.from_layout(one_hot(labels_BHW, self.config.num_classes), z_BZ)
+
+    def from_layout(self, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
+        """The same for a soft layout: float32 [B, K, H, W], shares that sum to 1 at every pixel."""
+        pyramid = layout_pyramid(layout_BKHW, self._num_levels(layout_BKHW))
+        x_BCHW = self._bottom(pyramid[0], z_BZ)
+        rgb_B3HW = torch.zeros_like(pyramid[0][:, :3])
+        for level, layout in enumerate(pyramid):
+            if level > 0:
+                x_BCHW = functional.interpolate(self.reduce[level - 1](x_BCHW), scale_factor=2.0, mode="nearest")
+                rgb_B3HW = functional.interpolate(rgb_B3HW, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x_BCHW = self.blocks[level](x_BCHW, layout, z_BZ)
+            rgb_B3HW = rgb_B3HW + self.to_rgb[level](leaky_relu(x_BCHW))
+        return torch.tanh(rgb_B3HW.float())
+
+    def _num_levels(self, layout_BKHW: Tensor) -> int:
+        """How many of the levels make an image of this size."""
+        height, width = layout_BKHW.shape[2:]
+        for halvings in range(len(self.config.widths)):
+            if (height << halvings, width << halvings) == (self.config.height, self.config.width):
+                return len(self.config.widths) - halvings
+        raise InvalidInputError(
+            "labels", (height, width), f"{self.config.height}x{self.config.width}, or that halved, is expected"
+        )
+
+    def _bottom(self, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
+        """Features of the coarsest level: class shares, the latent everywhere, and where in the image a cell is."""
+        batch, _, height, width = layout_BKHW.shape
+        z_BZHW = z_BZ[:, :, None, None].expand(-1, -1, height, width)
+        position_BPHW = self.get_buffer("position_1PHW").expand(batch, -1, -1, -1)
+        stem: Tensor = self.stem(torch.cat([layout_BKHW, z_BZHW, position_BPHW], dim=1))
+        return stem
+
+
+def _positions(height: int, width: int) -> Tensor:
+    """Row and column of every cell, from -1 to 1, float32 [1, 2, height, width]."""
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return torch.stack([rows, columns]).unsqueeze(0)

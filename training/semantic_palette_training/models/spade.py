@@ -1,0 +1,113 @@
+"""Normalisation that carries the layout into an image generator: SPADE and its class-adaptive relative.
+
+Legend: B batch, K classes, C channels, H and W pixels, Z latent size.
+
+Both replace the constant scale and offset of a normalisation layer by maps computed from the layout:
+    y = gamma(layout, z) * (x - mean(x)) / std(x) + beta(layout, z)
+The statistics are those of one sample, never of the batch, so that a sample's image does not depend on its company.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NormName = Literal["spade", "class_adaptive"]
+
+EPSILON = 1e-5
+
+
+def one_hot(labels_BHW: Tensor, num_classes: int) -> Tensor:
+    """Class ids (any integer type) as float32 [B, K, H, W]. An id outside 0..K-1 becomes a column of zeros."""
+    classes_K = torch.arange(num_classes, device=labels_BHW.device)
+    return (labels_BHW.long().unsqueeze(1) == classes_K.view(1, -1, 1, 1)).float()
+
+
+def layout_pyramid(layout_BKHW: Tensor, num_levels: int) -> list[Tensor]:
+    """The layout at `num_levels` resolutions, coarsest first, each half the size of the next.
+
+    A coarse cell holds the class shares of the pixels it covers: averaging keeps poles and pedestrians that
+    nearest-neighbour sampling would lose, and for hard labels at the finest level it is exactly the one-hot map.
+    """
+    pyramid = [layout_BKHW]
+    for _ in range(num_levels - 1):
+        pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
+    return pyramid[::-1]
+
+
+def instance_norm(x_BCHW: Tensor, *, training: bool) -> Tensor:
+    """Zero mean and unit variance over the pixels of every channel of every sample; no parameters.
+
+    For training on a CPU the samples go one by one through the batch-norm kernel, the only normalisation kernel that
+    is fast, forwards and backwards, on channels-last tensors (4x over `instance_norm` on Zen 4). Exported graphs
+    take the group-norm form, which does not fix the batch size.
+    """
+    if not training or x_BCHW.is_cuda:
+        return functional.group_norm(x_BCHW, x_BCHW.shape[1], eps=EPSILON)
+    return torch.cat(
+        [functional.batch_norm(x_1CHW, None, None, training=True, eps=EPSILON) for x_1CHW in torch.split(x_BCHW, 1)]
+    )
+
+
+class ClassAdaptiveModulation(nn.Module):
+    """Gamma and beta looked up by class id (Tan et al., 2020), in a table that depends on the latent vector.
+
+    Where a cell holds several classes the entries mix by their shares. The table of a sample is linear in z, so that
+    every class has its own directions of appearance. Costs K multiplications an output value, against several
+    hundred for SPADE.
+    """
+
+    def __init__(self, channels: int, num_classes: int, latent_size: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.table = nn.Linear(latent_size, 2 * channels * num_classes)
+        nn.init.normal_(self.table.weight, std=0.05)
+        nn.init.normal_(self.table.bias, std=0.1)
+        # Entries are ordered gamma then beta, class fastest; gamma starts around one.
+        self.table.bias.data[: channels * num_classes] += 1.0
+
+    def forward(self, layout_BKHW: Tensor, z_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """Gamma and beta, each [B, C, H, W]."""
+        table_BDK = self.table(z_BZ).unflatten(1, (-1, self.num_classes))
+        shares_BNK = layout_BKHW.flatten(2).transpose(1, 2)
+        maps_BND = shares_BNK @ table_BDK.transpose(1, 2)
+        maps_BDHW = maps_BND.transpose(1, 2).unflatten(2, layout_BKHW.shape[2:])
+        gamma_BCHW, beta_BCHW = maps_BDHW.chunk(2, dim=1)
+        return gamma_BCHW, beta_BCHW
+
+
+class SpadeModulation(nn.Module):
+    """Gamma and beta from two convolutions over the layout (Park et al., 2019, section 3), offset by the latent."""
+
+    def __init__(self, channels: int, num_classes: int, latent_size: int, hidden: int) -> None:
+        super().__init__()
+        self.shared = nn.Conv2d(num_classes, hidden, 3, padding=1)
+        self.maps = nn.Conv2d(hidden, 2 * channels, 3, padding=1)
+        self.style = nn.Linear(latent_size, 2 * channels, bias=False)
+        nn.init.normal_(self.style.weight, std=0.05)
+        nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
+        self.maps.bias.data[:channels] += 1.0  # type: ignore[union-attr]
+
+    def forward(self, layout_BKHW: Tensor, z_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """Gamma and beta, each [B, C, H, W]."""
+        maps_BDHW = self.maps(functional.relu(self.shared(layout_BKHW))) + self.style(z_BZ)[:, :, None, None]
+        gamma_BCHW, beta_BCHW = maps_BDHW.chunk(2, dim=1)
+        return gamma_BCHW, beta_BCHW
+
+
+class LayoutNorm(nn.Module):
+    """Instance normalisation modulated by the layout and the latent vector."""
+
+    def __init__(self, channels: int, num_classes: int, latent_size: int, norm: NormName, spade_hidden: int) -> None:
+        super().__init__()
+        self.modulation: nn.Module
+        if norm == "spade":
+            self.modulation = SpadeModulation(channels, num_classes, latent_size, spade_hidden)
+        else:
+            self.modulation = ClassAdaptiveModulation(channels, num_classes, latent_size)
+
+    def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
+        """Normalise and modulate; same shape as `x_BCHW`."""
+        gamma_BCHW, beta_BCHW = self.modulation(layout_BKHW, z_BZ)
+        return torch.addcmul(beta_BCHW, instance_norm(x_BCHW, training=self.training), gamma_BCHW)
