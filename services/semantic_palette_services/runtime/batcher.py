@@ -274,6 +274,7 @@ class Batcher:
                 return
         error_of_one = _item_error(self.name, error)
         errors = [error_of_one] if len(items) == 1 else [DrainingError(self.name) for _ in items]
+        logger.warning("%s failed on %d items", self.name, len(items), exc_info=error)
         self._post(self._fail, items, errors)
 
     def _time_of(self, key: BucketKey) -> BatchTimeModel:

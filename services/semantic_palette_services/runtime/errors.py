@@ -88,10 +88,13 @@ class EngineDiedError(RuntimeServiceError):
 
 
 class InferenceError(RuntimeServiceError):
-    """The model failed on this item alone; ``__cause__`` is what the engine raised."""
+    """The model failed on this item alone.
+
+    What the engine said is in ``reason`` and ``__cause__`` but not in the message, which callers get to see.
+    """
 
     def __init__(self, model: str, reason: str) -> None:
-        super().__init__(f"{model}: the model failed on this item: {reason}")
+        super().__init__(f"{model}: the model failed on this item")
         self.model = model
         self.reason = reason
 
@@ -123,6 +126,6 @@ class ParityError(RuntimeServiceError):
     """No allowed engine reproduces the golden outputs of a model; ``explanation`` has a line for each one tried."""
 
     def __init__(self, model: str, explanation: str) -> None:
-        super().__init__(f"{model}: no engine passes parity with the golden outputs:\n{explanation}")
+        super().__init__(f"{model}: no engine reproduces the golden outputs:\n{explanation}")
         self.model = model
         self.explanation = explanation
