@@ -1,97 +1,20 @@
-"""Where things stand in a Streets scene: the street itself, its light, and everything along it.
-
-A scene is one of five kinds of street. The kind sets ranges (house heights, trees, traffic, people) and every number is
-drawn anew within them, camera included, so that the class shares of the scenes vary widely.
-"""
+"""Painting a Streets scene: the ground in perspective, what closes the view, and everything along the street."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semantic_palette_training.data import streets_objects as objects
-from semantic_palette_training.data.streets_objects import CLASS
-from semantic_palette_training.data.streets_stage import Camera, Canvas, Choices, Material, Plane, Surface
+from semantic_palette_training.data import streets_actors as actors
+from semantic_palette_training.data import streets_scenery as scenery
+from semantic_palette_training.data.streets_plan import Light, Street, draw_camera, draw_light, draw_street
+from semantic_palette_training.data.streets_stage import CLASS, Camera, Canvas, Choices, Material, Plane, Surface
 
 _FARTHEST = 160.0
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The ranges of one kind of street; lengths in metres, densities in things per 10 m of street and side."""
-
-    weight: float
-    lanes: Range
-    pavement: Range
-    verge: Range
-    setback: Range
-    houses: Range
-    """Probability that a plot is built on."""
-    storeys: Range
-    trees: Range
-    traffic: Range
-    parked: Range
-    people: Range
-    riders: Range
-
-
-_KINDS = (
-    Kind(0.27, (1, 2.9), (2, 5), (0, 0), (0, 1), (0.85, 1), (4, 12), (0, 0.3), (0.1, 0.9), (0, 1), (0.2, 2), (0, 0.4)),
-    Kind(0.22, (1, 3.9), (2, 4), (0, 3), (0, 6), (0.5, 1), (3, 9), (0.3, 1.1), (0.1, 1), (0, 0.8), (0, 1), (0, 0.3)),
-    Kind(
-        0.24, (1, 1.9), (1, 3), (0, 4), (2, 9), (0.5, 1), (2, 3.9), (0.2, 0.9), (0, 0.5), (0, 1.2), (0, 0.5), (0, 0.3)
-    ),
-    Kind(0.13, (1, 1.9), (2, 6), (2, 9), (6, 20), (0, 0.3), (2, 5), (0.8, 2), (0, 0.2), (0, 0.2), (0.2, 1.2), (0, 0.6)),
-    Kind(0.14, (1, 3.9), (0, 1), (2, 8), (10, 30), (0, 0.2), (2, 3), (0, 0.7), (0, 0.7), (0, 0), (0, 0.1), (0, 0.15)),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Light:
-    """Sun, sky and air of a scene; colours are linear light."""
-
-    sun: tuple[float, float, float]
-    """Colour and strength of direct sun; 0 when overcast or at night."""
-    ambient: tuple[float, float, float]
-    zenith: tuple[float, float, float]
-    horizon: tuple[float, float, float]
-    sun_s: float
-    """Metres sideways that a metre of height throws its shadow to the left; negative to the right."""
-    clouds: float
-    haze: float
-    """Visibility is halved about every 1 / haze metres."""
-    lamps: float
-    """How much of the lamps and lit windows shows, 0 by day to 1 by night."""
-
-
-@dataclass(frozen=True, slots=True)
-class Street:
-    """One drawn street: its kind's ranges settled to numbers. Pairs are (left, right)."""
-
-    kind: Kind
-    lane: float
-    """Width of a lane."""
-    lanes: tuple[int, int]
-    edges: tuple[float, float]
-    """Edges of the carriageway, s."""
-    pavement: tuple[float, float]
-    verge: tuple[float, float]
-    setback: tuple[float, float]
-    crossing: float
-    """Distance at which another street crosses; beyond the view when there is none."""
-    paved_plots: bool
-
-    def kerb(self, side: int, beyond: float = 0.0) -> float:
-        """s of a point `beyond` metres outside the edge of the carriageway; side 0 is left, 1 right."""
-        return self.edges[side] + (beyond if side else -beyond)
-
-    def face(self, side: int) -> float:
-        """s of the house fronts."""
-        return self.kerb(side, self.pavement[side] + self.verge[side] + self.setback[side])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +24,20 @@ class Scene:
     camera: Camera
     light: Light
     surfaces: list[Surface]
-    ids_HW: NDArray[np.int32]
-    """Surface of every pixel."""
-    shadows_HW: NDArray[np.bool_]
+    ids: NDArray[np.int32]
+    """Surface of every pixel, [H, W]."""
+    shadows: NDArray[np.bool_]
+    """Pixels whose ground lies in a shadow, [H, W]."""
 
     def labels(self) -> NDArray[np.uint8]:
         """Class ids uint8 [H, W]."""
-        return np.array([surface.class_id for surface in self.surfaces], np.uint8)[self.ids_HW]
+        return np.array([surface.class_id for surface in self.surfaces], np.uint8)[self.ids]
 
 
 def paint_scene(choices: Choices, height: int, width: int) -> Scene:
     """Draw all numbers of a scene and paint it at height x width pixels."""
-    light, street = _light(choices), _street(choices)
-    camera = _camera(choices, street, width / height)
+    light, street = draw_light(choices), draw_street(choices)
+    camera = draw_camera(choices, street, width / height)
     ids_HW, ground = _ground(choices, street, camera, height, width)
     canvas = Canvas(camera, ids_HW, ground)
     _backdrop(canvas, choices, street)
@@ -129,65 +53,6 @@ Thing = tuple[float, Callable[[Canvas, Choices], None]]
 """How far away something is, and how to paint it."""
 
 
-def _light(choices: Choices) -> Light:
-    side = 1.0 if choices.chance(0.5) else -1.0
-    clouds, haze = choices.between(0.0, 0.7), choices.between(0.0005, 0.004)
-    low = side * choices.between(1.2, 2.4)
-    high = side * choices.between(0.3, 1.0)
-    time = choices.between(0.0, 1.0)
-    if time < 0.45:  # a clear day
-        return Light(
-            (1.0, 0.94, 0.82), (0.36, 0.43, 0.54), (0.12, 0.28, 0.62), (0.55, 0.70, 0.86), high, clouds, haze, 0
-        )
-    if time < 0.65:  # overcast
-        return Light((0, 0, 0), (0.68, 0.71, 0.75), (0.55, 0.60, 0.67), (0.78, 0.80, 0.82), high, 1.0, 2.5 * haze, 0.1)
-    if time < 0.82:  # the sun is low
-        return Light(
-            (1.1, 0.66, 0.32), (0.30, 0.29, 0.36), (0.16, 0.25, 0.48), (0.98, 0.66, 0.40), low, clouds, haze, 0.2
-        )
-    if time < 0.92:  # dusk
-        return Light((0, 0, 0), (0.20, 0.20, 0.28), (0.07, 0.09, 0.22), (0.55, 0.30, 0.26), low, clouds, haze, 0.8)
-    return Light((0, 0, 0), (0.075, 0.08, 0.11), (0.010, 0.014, 0.035), (0.07, 0.06, 0.08), low, clouds, haze, 1.0)
-
-
-def _street(choices: Choices) -> Street:
-    pick, kind = choices.between(0.0, 1.0), _KINDS[-1]
-    for candidate in _KINDS[:-1]:
-        if pick < candidate.weight:
-            kind = candidate
-            break
-        pick -= candidate.weight
-    lane, shoulder = choices.between(2.8, 3.7), choices.between(0.2, 2.4)
-    lanes = int(choices.between(*kind.lanes)), int(choices.between(*kind.lanes))
-    return Street(
-        kind=kind,
-        lane=lane,
-        lanes=lanes,
-        edges=(-lane * lanes[0] - shoulder, lane * lanes[1] + shoulder),
-        pavement=(choices.between(*kind.pavement), choices.between(*kind.pavement)),
-        verge=(choices.between(*kind.verge), choices.between(*kind.verge)),
-        setback=(choices.between(*kind.setback), choices.between(*kind.setback)),
-        crossing=choices.between(12.0, 70.0) if choices.chance(0.35) else 1e4,
-        paved_plots=choices.chance(0.8) if kind.storeys[1] > 8 else choices.chance(0.1),
-    )
-
-
-def _camera(choices: Choices, street: Street, aspect: float) -> Camera:
-    if choices.chance(0.15):  # someone on foot
-        lateral, height = street.kerb(choices.integer(2), choices.between(0.0, 1.5)), choices.between(1.5, 1.8)
-    else:
-        lateral = street.lane * (choices.between(0.3, 0.7) + choices.integer(street.lanes[1]))
-        height = choices.between(2.4, 5.0) if choices.chance(0.15) else choices.between(1.2, 2.1)
-    return Camera(
-        focal=choices.between(0.75, 1.5),
-        height=height,
-        lateral=lateral,
-        vanishing_u=aspect * choices.between(0.32, 0.68),
-        horizon_v=choices.between(0.34, 0.60),
-        bend=choices.between(-0.0016, 0.0016) if choices.chance(0.5) else 0.0,
-    )
-
-
 def _ground(
     choices: Choices, street: Street, camera: Camera, height: int, width: int
 ) -> tuple[NDArray[np.int32], list[Surface]]:
@@ -201,7 +66,7 @@ def _ground(
     paint = Surface(
         CLASS["lane_marking"], Material.PAINT, choices.colour([(0.88, 0.88, 0.85), (0.90, 0.88, 0.80)]), seed=4
     )
-    s_HW, z_HW, below_HW = street_coordinates(camera, height, width)
+    s_HW, z_HW, below_HW = _street_coordinates(camera, height, width)
     left, right = -s_HW + street.edges[0], s_HW - street.edges[1]
     outside = np.maximum(left, right)
     side = (s_HW > 0).astype(np.intp)
@@ -214,7 +79,7 @@ def _ground(
     return np.where(below_HW, ids, 0).astype(np.int32), [sky, asphalt, paving, grass, paint]
 
 
-def street_coordinates(
+def _street_coordinates(
     camera: Camera, height: int, width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """s and z of the ground seen in every pixel, and which pixels are below the horizon; each [H, W]."""
@@ -252,9 +117,9 @@ def _markings(
 def _backdrop(canvas: Canvas, choices: Choices, street: Street) -> None:
     built = street.kind.storeys[1] > 8 or choices.chance(0.25)
     if choices.chance(0.9):
-        objects.backdrop(canvas, choices, 1.5 * _FARTHEST, "tree", choices.between(6.0, 22.0), 450.0)
+        scenery.backdrop(canvas, choices, 1.5 * _FARTHEST, "tree", choices.between(6.0, 22.0), 450.0)
     if built:
-        objects.backdrop(canvas, choices, _FARTHEST, "building", choices.between(12.0, 40.0), 300.0)
+        scenery.backdrop(canvas, choices, _FARTHEST, "building", choices.between(12.0, 40.0), 300.0)
 
 
 def _plots(choices: Choices, street: Street, light: Light) -> list[Thing]:
@@ -269,7 +134,14 @@ def _plots(choices: Choices, street: Street, light: Light) -> list[Thing]:
             crossed = near < street.crossing + 7 and far > street.crossing - 7
             if choices.chance(presence) and not crossed:
                 face = street.face(side) + (1 if side else -1) * choices.between(0.0, 0.8)
-                things.append((far, _building(face, near, far, 3.1 * storeys + 0.8, sun_s)))
+                things.append(
+                    (
+                        far,
+                        partial(
+                            scenery.building, face_s=face, near=near, far=far, height=3.1 * storeys + 0.8, sun_s=sun_s
+                        ),
+                    )
+                )
             far = near - (choices.between(2.0, 9.0) if choices.chance(0.35) else 0.0)
     return things
 
@@ -282,7 +154,18 @@ def _greenery(choices: Choices, street: Street, light: Light) -> list[Thing]:
         for z in _along(choices, 3.5, 120.0, density, street):
             room = street.verge[side] + street.setback[side]
             beyond = street.pavement[side] + choices.between(0.1, 0.9) * room if room > 1.5 else 0.8
-            things.append((z, _tree(street.kerb(side, beyond), z, size * choices.between(0.6, 1.3), sun_s)))
+            things.append(
+                (
+                    z,
+                    partial(
+                        scenery.tree,
+                        s=street.kerb(side, beyond),
+                        z=z,
+                        height=size * choices.between(0.6, 1.3),
+                        sun_s=sun_s,
+                    ),
+                )
+            )
     return things
 
 
@@ -294,12 +177,19 @@ def _furniture(choices: Choices, street: Street) -> list[Thing]:
         if choices.chance(0.7):
             z = choices.between(4.0, spacing)
             while z < 120.0:
-                things.append((z, _lamp_post(street.kerb(side, 0.5), z, height, inward * 1.6)))
+                things.append(
+                    (z, partial(scenery.lamp_post, s=street.kerb(side, 0.5), z=z, height=height, reach=inward * 1.6))
+                )
                 z += spacing
         for z in _along(choices, 4.0, 60.0, choices.between(0.0, 0.6), street):
-            things.append((z, _sign(street.kerb(side, choices.between(0.3, 1.2)), z)))
+            things.append((z, partial(scenery.sign, s=street.kerb(side, choices.between(0.3, 1.2)), z=z)))
         if street.crossing < 100:
-            things.append((street.crossing - 6.5, _traffic_light(street.kerb(side, 0.4), street.crossing - 6.5)))
+            things.append(
+                (
+                    street.crossing - 6.5,
+                    partial(scenery.traffic_light, s=street.kerb(side, 0.4), z=street.crossing - 6.5),
+                )
+            )
     return things
 
 
@@ -311,10 +201,32 @@ def _traffic(choices: Choices, street: Street, camera: Camera) -> list[Thing]:
             s = (lane + 0.5) * street.lane * (1 if side else -1)
             closest = 5.5 if abs(s - camera.lateral) < street.lane else 2.5
             for z in _queue(choices, closest, density):
-                things.append((z, _car(s + choices.between(-0.3, 0.3), z, side == 0, _length(choices))))
+                things.append(
+                    (
+                        z,
+                        partial(
+                            actors.car,
+                            s=s + choices.between(-0.3, 0.3),
+                            z=z,
+                            oncoming=side == 0,
+                            length=_length(choices),
+                        ),
+                    )
+                )
         for z in _queue(choices, 2.5, parked):
             if not -14 < z - street.crossing < 8:
-                things.append((z, _car(street.kerb(side, -1.05), z, choices.chance(0.2), _length(choices))))
+                things.append(
+                    (
+                        z,
+                        partial(
+                            actors.car,
+                            s=street.kerb(side, -1.05),
+                            z=z,
+                            oncoming=choices.chance(0.2),
+                            length=_length(choices),
+                        ),
+                    )
+                )
     return things
 
 
@@ -323,17 +235,17 @@ def _people(choices: Choices, street: Street, camera: Camera) -> list[Thing]:
     for side in (0, 1):
         for z in _along(choices, 3.0, 70.0, choices.between(*street.kind.people), None):
             beyond = choices.between(0.2, street.pavement[side] + 0.6)
-            things.append((z, _pedestrian(street.kerb(side, beyond), z)))
+            things.append((z, partial(actors.pedestrian, s=street.kerb(side, beyond), z=z)))
         for z in _along(choices, 4.0, 50.0, choices.between(*street.kind.riders), None):
-            things.append((z, _bicyclist(street.kerb(side, -choices.between(0.4, 1.4)), z)))
+            things.append((z, partial(actors.bicyclist, s=street.kerb(side, -choices.between(0.4, 1.4)), z=z)))
     if street.crossing < 100 and choices.chance(0.6):
         for _ in range(choices.integer(6)):
             z = street.crossing - 8.0 + choices.between(-1.2, 1.2)
-            things.append((z, _pedestrian(choices.between(*street.edges), z)))
+            things.append((z, partial(actors.pedestrian, s=choices.between(*street.edges), z=z)))
     if choices.chance(0.25):  # someone near the camera
         z = choices.between(3.0, 8.0)
         s = camera.lateral + choices.between(-1.0, 1.0) * z
-        things.append((z, _bicyclist(s, z) if choices.chance(0.5) else _pedestrian(s, z)))
+        things.append((z, partial(actors.bicyclist if choices.chance(0.5) else actors.pedestrian, s=s, z=z)))
     return things
 
 
@@ -357,35 +269,3 @@ def _queue(choices: Choices, near: float, density: float) -> list[float]:
 
 def _length(choices: Choices) -> float:
     return choices.between(5.2, 9.0) if choices.chance(0.13) else choices.between(3.8, 4.7)
-
-
-def _building(face: float, near: float, far: float, height: float, sun_s: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.building(canvas, choices, face, near, far, height, sun_s)
-
-
-def _tree(s: float, z: float, height: float, sun_s: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.tree(canvas, choices, s, z, height, sun_s)
-
-
-def _lamp_post(s: float, z: float, height: float, reach: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.lamp_post(canvas, s, z, height, reach)
-
-
-def _sign(s: float, z: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.sign(canvas, choices, s, z)
-
-
-def _traffic_light(s: float, z: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.traffic_light(canvas, choices, s, z)
-
-
-def _car(s: float, z: float, oncoming: bool, length: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.car(canvas, choices, s, z, oncoming, length)
-
-
-def _pedestrian(s: float, z: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.pedestrian(canvas, choices, s, z)
-
-
-def _bicyclist(s: float, z: float) -> Callable[[Canvas, Choices], None]:
-    return lambda canvas, choices: objects.bicyclist(canvas, choices, s, z)

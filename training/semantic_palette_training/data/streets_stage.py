@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from semantic_palette.label_space import STREETS
 from semantic_palette.noise import uniforms
+
+CLASS = {name: STREETS.id_of(name) for name in STREETS.names}
+"""Class id of each class name of Streets."""
 
 Point = tuple[float, float, float]
 """A place (s, y, z) in street coordinates, in metres."""
@@ -128,6 +132,7 @@ class Canvas:
         self.camera = camera
         self.surfaces = list(ground)
         self._picture = Image.fromarray(ground_HW)
+        self._height = self._picture.height
         self._shadows = Image.new("L", self._picture.size)
         self._draw, self._shadow_draw = ImageDraw.Draw(self._picture), ImageDraw.Draw(self._shadows)
 
@@ -148,12 +153,30 @@ class Canvas:
         """Darken a polygon on the ground, given by (s, z)."""
         self._shadow_draw.polygon([self._pixel((s, 0.0, max(z, 0.5))) for s, z in points], fill=255)
 
+    def box(self, left: float, right: float, low: float, high: float, z: float, surface: Surface) -> None:
+        """Paint a rectangle that faces the camera, from s `left` to `right` and from y `low` to `high`."""
+        self.polygon([(left, low, z), (left, high, z), (right, high, z), (right, low, z)], surface)
+
+    def taper(
+        self, s: float, half_low: float, half_high: float, low: float, high: float, z: float, surface: Surface
+    ) -> None:
+        """Paint a trapezoid that faces the camera: `half_low` to either side of s at y `low`, `half_high` at `high`."""
+        corners = [(s - half_low, low, z), (s - half_high, high, z), (s + half_high, high, z), (s + half_low, low, z)]
+        self.polygon(corners, surface)
+
+    def shadow_disc(self, s: float, z: float, radius: float) -> None:
+        """Darken a disc on the ground."""
+        self.shadow([(s + radius * right, z + radius * ahead) for right, ahead in _DISC])
+
     def finish(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Surface ids int32 [H, W] and the shadow mask bool [H, W]."""
         return np.array(self._picture, np.int32), np.array(self._shadows) > 0
 
     def _pixel(self, point: Point) -> tuple[float, float]:
         u, v = self.camera.project(point)
-        size = self._picture.height
         # Pillow puts whole numbers on pixel centres; the limit keeps its integer arithmetic from overflowing.
-        return max(-1e4, min(1e4, u * size - 0.5)), max(-1e4, min(1e4, v * size - 0.5))
+        x, y = u * self._height - 0.5, v * self._height - 0.5
+        return (-1e4 if x < -1e4 else min(x, 1e4)), (-1e4 if y < -1e4 else min(y, 1e4))
+
+
+_DISC = ((1.0, 0.0), (0.7, 0.7), (0.0, 1.0), (-0.7, 0.7), (-1.0, 0.0), (-0.7, -0.7), (0.0, -1.0), (0.7, -0.7))
