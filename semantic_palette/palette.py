@@ -73,14 +73,15 @@ def project_to_simplex(
     high = np.broadcast_to(np.asarray(1.0 if upper is None else upper, dtype=np.float64), values.shape)
     if not np.isfinite(values).all():
         raise InvalidInputError("x", values, "finite numbers are allowed")
-    _check_bounds(low, high)
+    check_feasible(low, high)
     # Adding a constant to x changes nothing, but keeps theta small; a bound above 1 never binds.
     values = values - values.max(axis=-1, keepdims=True)
     high = np.minimum(high, 1.0)
     return _solve_projection(values, low, high)
 
 
-def _check_bounds(low: FloatArray, high: FloatArray) -> None:
+def check_feasible(low: FloatArray, high: FloatArray) -> None:
+    """Checks that some palette is within bounds [..., K]; errors as `project_to_simplex`."""
     if np.isnan(high).any() or not (low >= 0.0).all():
         raise InvalidInputError("bounds", (low.min(initial=0.0), high.min(initial=0.0)), "shares from 0 to 1")
     if (low > high).any():
