@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -22,7 +22,7 @@ from semantic_palette.label_space import LabelClass, LabelSpace
 from semantic_palette.manifest import FileEntry, Manifest, ModelEntry, TensorSpec, file_sha256
 from semantic_palette.palette_model import PaletteModel
 
-Array = NDArray[Any]
+Array: TypeAlias = NDArray[Any]
 
 NAMES = ("sky", "building", "road", "tree", "car", "pedestrian", "pole", "sign", "fence", "bicyclist", "grass", "void")
 FORBIDDEN = np.float32(-1e9)
@@ -73,16 +73,19 @@ class Tiny:
         with np.errstate(divide="ignore"):
             log_t = np.log(palette_BK)[:, :, None]
         omega = np.where(palette_BK[:, :, None] > 0, f_BKN + log_t - log_sum, FORBIDDEN).astype(np.float32)
-        return omega.reshape(len(z_BZ), self.num_classes, self.height, self.width)
+        scores: Array = omega.reshape(len(z_BZ), self.num_classes, self.height, self.width)
+        return scores
 
     def labels(self, z_BZ: Array, palette_BK: Array) -> Array:
         """Argmax of the scores, uint8 [B, H, W]."""
-        return self.scores(z_BZ, palette_BK).argmax(axis=1).astype(np.uint8)
+        labels: Array = self.scores(z_BZ, palette_BK).argmax(axis=1).astype(np.uint8)
+        return labels
 
     def image(self, labels_BHW: Array, z_BZ: Array) -> Array:
         """Colours of the classes, tinted by z, uint8 [B, H, W, 3]."""
         tint = (z_BZ @ self.tint)[:, None, None, :]
-        return np.clip(np.rint(self.colours[labels_BHW] + tint), 0, 255).astype(np.uint8)
+        image: Array = np.clip(np.rint(self.colours[labels_BHW] + tint), 0, 255).astype(np.uint8)
+        return image
 
     def label_space(self) -> LabelSpace:
         colours = self.colours.astype(int).tolist()
@@ -141,7 +144,7 @@ def corrupt(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def _golden(tiny: Tiny, seed: int) -> dict[str, Array]:
+def _golden(tiny: Tiny, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed + 1)
     palettes = rng.dirichlet(np.ones(tiny.num_classes), GOLDEN_SAMPLES).astype(np.float32)
     z_layout = rng.normal(size=(GOLDEN_SAMPLES, tiny.latent_size)).astype(np.float32)
@@ -172,9 +175,9 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, value: Array, name: str | None = None) -> str:
+    def constant(self, value: Any, name: str | None = None) -> str:
         name = name or f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(value, name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def add(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
