@@ -1,0 +1,79 @@
+"""Prometheus's files are valid, its alerts fire when they should, and everything they name is really exported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from semantic_palette_services.server.metrics import Metrics
+from semantic_palette_services.server.settings import ServerSettings
+
+from semantic_palette.pair import Adherence
+
+ROOT = Path(__file__).resolve().parents[2]
+MONITORING = ROOT / "deploy" / "monitoring"
+CONFIGS = ["prometheus.yml", "prometheus-kubernetes.yml"]
+
+RunTool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, set[str]]:
+    """Every sample name that a server exports once it has served something, with its labels."""
+    metrics = Metrics()
+    metrics.batch_executed("image", 1, 0.1, [0.1])
+    metrics.shed("image", "queue_full")
+    metrics.layout_served(Adherence.NATURAL, np.ones(2) / 2, np.ones(2) / 2, 0.0)
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    samples = [sample for family in families for sample in family.samples]
+    return {sample.name: set(sample.labels) for sample in samples}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_configuration_is_valid(config: str, run_tool: RunTool) -> None:
+    result = run_tool("promtool", "check", "config", MONITORING / config)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_alerts_fire_when_they_should_and_only_then(run_tool: RunTool) -> None:
+    result = run_tool("promtool", "test", "rules", MONITORING / "rules_test.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def rules() -> list[dict[str, str]]:
+    (group,) = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    return list(group["rules"])
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_alerts_use_metrics_and_labels_that_are_exported(rule: dict[str, str], exported: dict[str, set[str]]) -> None:
+    grouped = {label for match in re.findall(r"by \((.*?)\)", rule["expr"]) for label in match.split(", ")}
+    selectors = re.findall(r"(semantic_palette_\w+)(?:\{(.*?)\})?", rule["expr"])
+
+    assert selectors
+    for name, matchers in selectors:
+        assert name in exported
+        assert set(re.findall(r"(\w+)!?=", matchers)) | grouped <= exported[name]
+
+
+def test_advice_of_the_alerts_names_metrics_that_are_exported() -> None:
+    source = (ROOT / "services" / "semantic_palette_services" / "server").glob("*metrics.py")
+    defined = "".join(path.read_text() for path in source)
+    for name in set(re.findall(r"semantic_palette_(\w+)", (MONITORING / "rules.yml").read_text())):
+        assert re.sub(r"_(total|sum|count)$", "", name) in defined
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_scraped_port_is_the_one_that_is_served(config: str) -> None:
+    (job,) = yaml.safe_load((MONITORING / config).read_text())["scrape_configs"]
+    ports = {int(target.rpartition(":")[2]) for static in job.get("static_configs", []) for target in static["targets"]}
+    ports |= {discovery["port"] for discovery in job.get("dns_sd_configs", [])}
+
+    assert ports == {ServerSettings.model_fields["metrics_port"].default}
