@@ -1,0 +1,60 @@
+"""Keeping the event loop free and leaving no task behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class WorkerPool:
+    """A few threads for work that would block the event loop: exact budgets, image codecs, rejection sampling.
+
+    No more jobs are handed to the threads than there are threads; the rest wait in the event loop, where the job of a
+    caller that gives up vanishes before it has cost anything.
+
+    Args:
+        threads: number of threads.
+        name: prefix of the threads' names.
+    """
+
+    def __init__(self, threads: int, name: str = "worker") -> None:
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._free = asyncio.Semaphore(threads)
+
+    async def run(
+        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        """Call ``function`` in a thread of the pool and return what it returns or raise what it raises."""
+        async with self._free:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """End the threads after the jobs that they are running."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Run coroutines concurrently; the first failure, or the caller's cancellation, cancels the others.
+
+    Unlike ``asyncio.gather`` it leaves nothing running behind, and unlike ``asyncio.TaskGroup`` it raises the first
+    exception itself, so that the table of errors sees its type.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        await cancel_and_wait(tasks)
+        raise
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, whatever they end with."""
+    pending = list(tasks)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,88 @@
+"""Layouts and images as bytes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.layout import encode_png
+
+_PNG_LEVEL = 1  # Higher levels cost several times as much for a few per cent fewer bytes of a textured image.
+_WEBP_METHOD = 0  # The fastest; lossless either way.
+DEFAULT_JPEG_QUALITY = 95
+
+
+class LabelEncoding(StrEnum):
+    """How a layout is encoded."""
+
+    PNG = "png"
+    RAW = "raw"
+
+
+class ImageFormat(StrEnum):
+    """How an image is encoded."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEncoding:
+    """A format and, for JPEG, its quality (1 to 100; 0 takes the default of 95).
+
+    Raises:
+        InvalidInputError: the quality is out of range, or given for a format that has none.
+    """
+
+    format: ImageFormat = ImageFormat.PNG
+    quality: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format is ImageFormat.JPEG:
+            if not 0 <= self.quality <= 100:
+                raise InvalidInputError("image_quality", self.quality, "allowed: 1 to 100, or 0 for the default of 95")
+        elif self.quality:
+            raise InvalidInputError("image_quality", self.quality, f"{self.format.value} takes no quality; leave it 0")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An encoded RGB image; ``height`` and ``width`` in pixels."""
+
+    data: bytes
+    format: ImageFormat
+    height: int
+    width: int
+
+
+def encode_labels(labels_HW: NDArray[np.uint8], encoding: LabelEncoding) -> bytes:
+    """Encode a layout ``[H, W]`` of uint8 class ids."""
+    return labels_HW.tobytes() if encoding is LabelEncoding.RAW else encode_png(labels_HW)
+
+
+def encode_image(image_HW3: NDArray[np.uint8], encoding: ImageEncoding) -> EncodedImage:
+    """Encode an RGB image ``[H, W, 3]`` of uint8."""
+    height, width = image_HW3.shape[:2]
+    data = image_HW3.tobytes() if encoding.format is ImageFormat.RAW else _compress(image_HW3, encoding)
+    return EncodedImage(data, encoding.format, height, width)
+
+
+def _compress(image_HW3: NDArray[np.uint8], encoding: ImageEncoding) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(image_HW3))
+    match encoding.format:
+        case ImageFormat.JPEG:
+            image.save(buffer, "JPEG", quality=encoding.quality or DEFAULT_JPEG_QUALITY, subsampling=0)
+        case ImageFormat.WEBP:
+            image.save(buffer, "WEBP", lossless=True, method=_WEBP_METHOD)
+        case _:
+            image.save(buffer, "PNG", compress_level=_PNG_LEVEL)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""The factory service: labelled pairs, composed from the other three services."""

@@ -1,0 +1,57 @@
+"""What a stream of pairs is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.constraints import Constraints
+from semantic_palette.pair import Adherence
+from semantic_palette_services.encoding import ImageEncoding, LabelEncoding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenPalettes:
+    """Pair i uses palette i modulo their number; float64 ``[N, K]``."""
+
+    palettes: Sequence[NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class SampledPalettes:
+    """Palettes drawn from the bundle's palette model."""
+
+    constraints: Constraints = field(default_factory=Constraints)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenLayouts:
+    """Pair i uses layout i modulo their number; uint8 ``[H, W]`` each."""
+
+    layouts: Sequence[NDArray[np.uint8]]
+
+
+PairSource: TypeAlias = GivenPalettes | SampledPalettes | GivenLayouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairJob:
+    """A stream of pairs."""
+
+    source: PairSource
+    count: int
+    seed: int = 0
+    first_index: int = 0
+    adherence: Adherence = Adherence.NATURAL
+    deterministic: bool = False
+    label_encoding: LabelEncoding = LabelEncoding.PNG
+    image_encoding: ImageEncoding = field(default_factory=ImageEncoding)
+
+    @property
+    def constraints(self) -> Constraints:
+        """The constraints that palettes were sampled under, which EXACT layouts round within; none otherwise."""
+        return self.source.constraints if isinstance(self.source, SampledPalettes) else Constraints()

@@ -1,0 +1,113 @@
+"""gRPC face of the factory operation."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.pair import Pair, Provenance
+from semantic_palette.v1 import factory_service_pb2 as pb
+from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
+from semantic_palette_services import codecs
+from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.encoding import EncodedImage, ImageFormat
+from semantic_palette_services.factory.jobs import GivenLayouts, GivenPalettes, PairJob, PairSource, SampledPalettes
+from semantic_palette_services.factory.operation import FactoryOperation
+from semantic_palette_services.factory.stages import PinnedBundle
+from semantic_palette_services.limits import Limits, check_count, check_range_end
+from semantic_palette_services.server.context import Context, deadline_of
+
+
+class FactoryServicer(FactoryServiceServicer):
+    """Converts, validates and calls `FactoryOperation`."""
+
+    def __init__(self, operation: FactoryOperation, pool: WorkerPool, limits: Limits) -> None:
+        self._operation = operation
+        self._pool = pool
+        self._limits = limits
+
+    async def GeneratePairs(  # noqa: N802 - the name of the RPC
+        self, request: pb.GeneratePairsRequest, context: Context
+    ) -> None:
+        """Pairs, in order of index.
+
+        Each is written before the next is asked for: a write waits for the reader, and a cancelled call ends in this
+        coroutine, so that what was in flight is given up at once rather than when a generator happens to be collected.
+        """
+        deadline = deadline_of(context)
+        check_count("count", request.count, self._limits.max_pairs)
+        check_range_end(request.first_index, request.count)
+        bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
+        job = await self._job(request, bundle)
+        async with aclosing(self._operation.stream(bundle, job, deadline)) as pairs:
+            async for pair in pairs:
+                await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
+
+    async def _job(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairJob:
+        return PairJob(
+            source=await self._source(request, bundle),
+            count=request.count,
+            seed=request.seed,
+            first_index=request.first_index,
+            adherence=codecs.adherence_from_proto(request.adherence),
+            deterministic=request.deterministic,
+            label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
+            image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+        )
+
+    async def _source(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairSource:
+        match request.WhichOneof("source"):
+            case "palettes":
+                check_count("palettes.palettes", len(request.palettes.palettes), self._limits.max_palettes)
+                return GivenPalettes(await self._pool.run(_read_palettes, request.palettes, bundle))
+            case "layouts":
+                check_count("layouts.layouts", len(request.layouts.layouts), self._limits.max_layouts)
+                return GivenLayouts(await self._pool.run(_read_layouts, request.layouts, bundle))
+            case _:
+                constraints = codecs.constraints_from_proto(request.sampling.constraints)
+                constraints.bounds(bundle.label_space)  # Checked before the first palette is drawn, here or elsewhere.
+                return SampledPalettes(constraints)
+
+
+def _read_palettes(message: pb.PaletteList, bundle: PinnedBundle) -> list[NDArray[np.float64]]:
+    return [
+        codecs.palette_from_proto(bundle.label_space, palette, f"palettes.palettes[{position}]")
+        for position, palette in enumerate(message.palettes)
+    ]
+
+
+def _read_layouts(message: pb.LayoutList, bundle: PinnedBundle) -> list[NDArray[np.uint8]]:
+    return [
+        codecs.layout_from_proto(layout, bundle, f"layouts.layouts[{position}]")
+        for position, layout in enumerate(message.layouts)
+    ]
+
+
+def _pair_to_proto(pair: Pair, bundle: PinnedBundle, job: PairJob) -> pb.Pair:
+    height, width = pair.labels.shape
+    image = EncodedImage(pair.image_data, ImageFormat(pair.image_format), height, width)
+    return pb.Pair(
+        layout=codecs.layout_to_proto(pair.label_data, job.label_encoding, height, width),
+        image=codecs.image_to_proto(image),
+        requested=codecs.palette_to_proto(bundle.label_space, pair.requested),
+        achieved=codecs.palette_to_proto(bundle.label_space, pair.achieved),
+        kl=pair.kl,
+        provenance=_provenance_to_proto(pair.provenance),
+    )
+
+
+def _provenance_to_proto(provenance: Provenance) -> pb.Provenance:
+    layout_engine = provenance.layout_engine
+    return pb.Provenance(
+        bundle=codecs.bundle_to_proto(provenance.bundle),
+        seed=provenance.seed,
+        index=provenance.index,
+        adherence=codecs.adherence_to_proto(provenance.adherence),
+        deterministic=provenance.deterministic,
+        palette_origin=codecs.origin_to_proto(provenance.palette_origin),
+        layout_engine=None if layout_engine is None else codecs.engine_to_proto(layout_engine),
+        image_engine=codecs.engine_to_proto(provenance.image_engine),
+        service_version=provenance.service_version,
+    )

@@ -1,0 +1,111 @@
+"""The stages that pairs pass through, in this process or in another, through one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.constraints import Constraints
+from semantic_palette.label_space import LabelSpace
+from semantic_palette.pair import Adherence, EngineIdentity
+from semantic_palette_services.encoding import EncodedImage, ImageEncoding
+from semantic_palette_services.palette.operation import DrawnPalette
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedBundle:
+    """The bundle that a stream is pinned to; every stage that works for the stream must serve this digest."""
+
+    name: str
+    version: str
+    digest: str
+    label_space: LabelSpace
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayoutTask:
+    """A layout to generate for a pair."""
+
+    palette: NDArray[np.float64]
+    """float64 ``[K]``, summing to 1."""
+    seed: int
+    index: int
+    adherence: Adherence
+    deterministic: bool
+    constraints: Constraints
+    """Used by EXACT alone: integer budgets round minima up and maxima down."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StagedLayout:
+    """A generated layout: class ids uint8 ``[H, W]``, the palette counted in it, KL in nats."""
+
+    labels: NDArray[np.uint8]
+    achieved: NDArray[np.float64]
+    kl: float
+    engine: EngineIdentity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageTask:
+    """A layout uint8 ``[H, W]`` to translate for a pair."""
+
+    labels: NDArray[np.uint8]
+    seed: int
+    index: int
+    encoding: ImageEncoding
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImage:
+    """A translated and encoded image."""
+
+    image: EncodedImage
+    engine: EngineIdentity
+
+
+class PaletteStage(Protocol):
+    """Knows the bundle and draws palettes."""
+
+    async def pin(self, name: str, digest: str, deadline: float | None) -> PinnedBundle:
+        """The bundle with this name and digest; where empty, the one that is active now."""
+
+    async def sample(
+        self,
+        bundle: PinnedBundle,
+        seed: int,
+        first_index: int,
+        count: int,
+        constraints: Constraints,
+        deadline: float | None,
+    ) -> list[DrawnPalette]:
+        """Palettes ``first_index`` to ``first_index + count - 1`` of a seed."""
+
+
+class LayoutStage(Protocol):
+    """Generates layouts."""
+
+    async def generate(self, bundle: PinnedBundle, task: LayoutTask, deadline: float | None) -> StagedLayout:
+        """Generate a layout."""
+
+
+class ImageStage(Protocol):
+    """Translates layouts."""
+
+    async def translate(self, bundle: PinnedBundle, task: ImageTask, deadline: float | None) -> StagedImage:
+        """Translate a layout and encode the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of a factory; each is in process or remote, whatever the others are."""
+
+    palette: PaletteStage
+    layout: LayoutStage
+    image: ImageStage

@@ -1,0 +1,49 @@
+"""gRPC face of the image operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semantic_palette.v1 import image_service_pb2 as pb
+from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
+from semantic_palette_services import codecs
+from semantic_palette_services.bundle_selection import BundleView, check_selection
+from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
+from semantic_palette_services.limits import Limits, check_count
+from semantic_palette_services.server.context import Context, deadline_of
+
+
+class ImageServicer(ImageServiceServicer):
+    """Converts, validates and calls `ImageOperation`."""
+
+    def __init__(self, operation: ImageOperation, pool: WorkerPool, limits: Limits) -> None:
+        self._operation = operation
+        self._pool = pool
+        self._limits = limits
+
+    async def TranslateLayouts(  # noqa: N802 - the name of the RPC
+        self, request: pb.TranslateLayoutsRequest, context: Context
+    ) -> pb.TranslateLayoutsResponse:
+        """Images, in the order of the items."""
+        bundle = self._operation.bundle
+        check_selection(bundle, request.bundle.name, request.bundle.digest)
+        check_count("items", len(request.items), self._limits.max_items)
+        options = ImageOptions(
+            encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+            deterministic=request.deterministic,
+        )
+        requests = await self._pool.run(_decode_all, request.items, bundle)
+        images = await self._operation.translate_all(requests, options, deadline_of(context))
+        return pb.TranslateLayoutsResponse(
+            bundle=codecs.bundle_to_proto(bundle),
+            images=[codecs.image_to_proto(image) for image in images],
+            engine=codecs.engine_to_proto(self._operation.engine(options)),
+        )
+
+
+def _decode_all(items: Sequence[pb.ImageItem], bundle: BundleView) -> list[ImageRequest]:
+    return [
+        ImageRequest(codecs.layout_from_proto(item.layout, bundle, f"items[{position}].layout"), item.seed, item.index)
+        for position, item in enumerate(items)
+    ]

@@ -1,0 +1,1 @@
+"""The layout service: layouts from palettes."""

@@ -1,0 +1,132 @@
+"""Generating layouts from palettes. K classes, Z latent size, H height, W width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.budget import exact_labels, integer_budget
+from semantic_palette.constraints import Bounds
+from semantic_palette.noise import standard_normal
+from semantic_palette.pair import Adherence, EngineIdentity
+from semantic_palette.palette import histogram, kl_divergence
+from semantic_palette_services.bundle_selection import BundleView
+from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
+from semantic_palette_services.engine_identity import engine_of
+from semantic_palette_services.runtime.loaded_bundle import ServedModel
+
+
+class QualityObserver(Protocol):
+    """Is told how well every served layout follows its palette; must be quick."""
+
+    def layout_served(
+        self, adherence: Adherence, requested: NDArray[np.float64], achieved: NDArray[np.float64], kl: float
+    ) -> None:
+        """A layout was made: palettes ``[K]`` asked for and counted, KL in nats."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayoutRequest:
+    """One layout to generate; its noise depends on (seed, index) alone."""
+
+    palette: NDArray[np.float64]
+    """float64 ``[K]``, summing to 1."""
+    seed: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOptions:
+    """How layouts are generated."""
+
+    adherence: Adherence = Adherence.NATURAL
+    deterministic: bool = False
+    bounds: Bounds | None = None
+    """Used by EXACT alone: integer budgets round minima up and maxima down."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeneratedLayout:
+    """A layout and what it achieved."""
+
+    labels: NDArray[np.uint8]
+    """Class ids, uint8 ``[H, W]``."""
+    achieved: NDArray[np.float64]
+    """Palette counted in ``labels``, float64 ``[K]``."""
+    kl: float
+    """KL(requested || achieved) in nats."""
+    engine: EngineIdentity
+
+
+class LayoutOperation:
+    """Generates layouts with the models of one bundle.
+
+    Args:
+        bundle: the bundle.
+        labels_model: ``(z [Z], palette [K]) -> labels [H, W]``, for NATURAL.
+        scores_model: ``(z [Z], palette [K]) -> scores [K, H, W]``, for EXACT.
+        pool: threads for exact budgets.
+        observer: is told about every layout.
+    """
+
+    def __init__(
+        self,
+        bundle: BundleView,
+        *,
+        labels_model: ServedModel,
+        scores_model: ServedModel,
+        pool: WorkerPool,
+        observer: QualityObserver,
+    ) -> None:
+        self.bundle = bundle
+        self._models = {Adherence.NATURAL: labels_model, Adherence.EXACT: scores_model}
+        self._pool = pool
+        self._observer = observer
+
+    def engine(self, options: LayoutOptions) -> EngineIdentity:
+        """What executes the model for these options."""
+        return engine_of(self._models[options.adherence], deterministic=options.deterministic)
+
+    async def generate_all(
+        self, requests: list[LayoutRequest], options: LayoutOptions, deadline: float | None
+    ) -> list[GeneratedLayout]:
+        """One layout a request, in their order; all succeed or the first failure is raised and the others dropped."""
+        return await gather_or_cancel(self.generate(request, options, deadline) for request in requests)
+
+    async def generate(
+        self, request: LayoutRequest, options: LayoutOptions, deadline: float | None = None
+    ) -> GeneratedLayout:
+        """Generate a layout.
+
+        Args:
+            request: what to generate.
+            options: how.
+            deadline: when the answer is worth nothing any more, in the event loop's time.
+
+        Raises:
+            RuntimeServiceError: the model is overloaded, stopping or failed.
+        """
+        model = self._models[options.adherence]
+        inputs = {
+            "z": standard_normal(request.seed, request.index, "layout", (model.latent_size,)),
+            "palette": request.palette.astype(np.float32),
+        }
+        outputs = await model.infer(inputs, deadline=deadline, deterministic=options.deterministic)
+        if options.adherence is Adherence.EXACT:
+            labels = await self._pool.run(_meet_budget, outputs["scores"], request.palette, options.bounds)
+        else:
+            labels = outputs["labels"]
+        achieved = histogram(labels, self.bundle.label_space.num_classes)
+        kl = float(kl_divergence(request.palette, achieved))
+        self._observer.layout_served(options.adherence, request.palette, achieved, kl)
+        return GeneratedLayout(labels, achieved, kl, self.engine(options))
+
+
+def _meet_budget(
+    scores_KHW: NDArray[np.float32], palette: NDArray[np.float64], bounds: Bounds | None
+) -> NDArray[np.uint8]:
+    counts = integer_budget(palette, scores_KHW.shape[1] * scores_KHW.shape[2], bounds)
+    return exact_labels(scores_KHW, counts)

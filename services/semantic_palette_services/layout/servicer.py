@@ -1,0 +1,70 @@
+"""gRPC face of the layout operation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.v1 import layout_service_pb2 as pb
+from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
+from semantic_palette_services import codecs
+from semantic_palette_services.bundle_selection import check_selection
+from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.encoding import LabelEncoding, encode_labels
+from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
+from semantic_palette_services.limits import Limits, check_count
+from semantic_palette_services.server.context import Context, deadline_of
+
+
+class LayoutServicer(LayoutServiceServicer):
+    """Converts, validates and calls `LayoutOperation`."""
+
+    def __init__(self, operation: LayoutOperation, pool: WorkerPool, limits: Limits) -> None:
+        self._operation = operation
+        self._pool = pool
+        self._limits = limits
+
+    async def GenerateLayouts(  # noqa: N802 - the name of the RPC
+        self, request: pb.GenerateLayoutsRequest, context: Context
+    ) -> pb.GenerateLayoutsResponse:
+        """Layouts, in the order of the items."""
+        bundle = self._operation.bundle
+        check_selection(bundle, request.bundle.name, request.bundle.digest)
+        check_count("items", len(request.items), self._limits.max_items)
+        encoding = codecs.label_encoding_from_proto(request.label_encoding)
+        options = self._options(request)
+        requests = [
+            LayoutRequest(
+                codecs.palette_from_proto(bundle.label_space, item.palette, f"items[{position}].palette"),
+                item.seed,
+                item.index,
+            )
+            for position, item in enumerate(request.items)
+        ]
+        layouts = await self._operation.generate_all(requests, options, deadline_of(context))
+        data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
+        return pb.GenerateLayoutsResponse(
+            bundle=codecs.bundle_to_proto(bundle),
+            layouts=[
+                pb.GeneratedLayout(
+                    layout=codecs.layout_to_proto(encoded, encoding, bundle.height, bundle.width),
+                    achieved=codecs.palette_to_proto(bundle.label_space, layout.achieved),
+                    kl=layout.kl,
+                )
+                for layout, encoded in zip(layouts, data, strict=True)
+            ],
+            engine=codecs.engine_to_proto(self._operation.engine(options)),
+        )
+
+    def _options(self, request: pb.GenerateLayoutsRequest) -> LayoutOptions:
+        constraints = codecs.constraints_from_proto(request.constraints)
+        bounds = None if constraints.is_empty else constraints.bounds(self._operation.bundle.label_space)
+        return LayoutOptions(
+            adherence=codecs.adherence_from_proto(request.adherence),
+            deterministic=request.deterministic,
+            bounds=bounds,
+        )
+
+
+def _encode_all(layouts: list[NDArray[np.uint8]], encoding: LabelEncoding) -> list[bytes]:
+    return [encode_labels(labels, encoding) for labels in layouts]

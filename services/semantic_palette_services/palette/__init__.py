@@ -1,0 +1,1 @@
+"""The palette service: label spaces and palettes; needs no inference runtime."""

@@ -1,0 +1,1 @@
+"""What makes operations a server: settings, errors, health, metrics, lifecycle."""

@@ -1,0 +1,139 @@
+"""The one table from errors to gRPC statuses.
+
+| error | status | details |
+|---|---|---|
+| InvalidInputError, InfeasibleConstraintsError | INVALID_ARGUMENT | BadRequest: field, value, what is allowed |
+| UnknownClassError | NOT_FOUND | BadRequest, as above |
+| BundleNotFoundError | NOT_FOUND | ErrorInfo |
+| BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
+| QueueFullError, TooManyStreamsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back in the trailers |
+| DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
+| DrainingError, EngineDiedError | UNAVAILABLE | ErrorInfo |
+| status of a remote stage | the same | the same |
+| anything else | INTERNAL | an id, which the log has with the exception; never the exception's text |
+
+Every status has an ErrorInfo whose reason is the error's name in capitals, such as QUEUE_FULL.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
+
+from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
+from semantic_palette_services.bundle_selection import BundleMismatchError
+from semantic_palette_services.factory.operation import TooManyStreamsError
+from semantic_palette_services.runtime.errors import (
+    DeadlineUnmetError,
+    DrainingError,
+    EngineDiedError,
+    QueueFullError,
+)
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "semantic-palette"
+_DETAILS_KEY = "grpc-status-details-bin"
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# Trailers share 8 KiB; the message travels twice, once within the details.
+_MAX_MESSAGE = 1500
+
+_CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
+    (UnknownClassError, grpc.StatusCode.NOT_FOUND),
+    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
+    (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
+    (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
+    (QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyStreamsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (DeadlineUnmetError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (DrainingError, grpc.StatusCode.UNAVAILABLE),
+    (EngineDiedError, grpc.StatusCode.UNAVAILABLE),
+)
+
+# What a remote stage may say to the caller of the factory; its other statuses are faults of ours.
+_RELAYED = frozenset(code for _, code in _CODES)
+
+
+@dataclass(frozen=True, slots=True)
+class CallStatus:
+    """How a call ends: the arguments of ``ServicerContext.abort``."""
+
+    code: grpc.StatusCode
+    message: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def status_of(error: Exception) -> CallStatus:
+    """The status of a call that failed with ``error``; logs what is not the caller's doing."""
+    if isinstance(error, aio.AioRpcError):
+        return _relayed(error)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return _status(code, str(error), _details(error), _retry_after(error))
+    return _internal(error)
+
+
+def _status(
+    code: grpc.StatusCode, message: str, details: Sequence[Message], retry_after: float | None = None
+) -> CallStatus:
+    message = message[:_MAX_MESSAGE]
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    trailers: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, status.SerializeToString()),)
+    if retry_after is not None:
+        trailers += ((_PUSHBACK_KEY, str(max(1, round(retry_after * 1000)))),)
+    return CallStatus(code, message, trailers)
+
+
+def _retry_after(error: Exception) -> float | None:
+    return error.retry_after_seconds if isinstance(error, QueueFullError | TooManyStreamsError) else None
+
+
+def _details(error: Exception) -> list[Message]:
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=_reason(error), domain=DOMAIN)]
+    if isinstance(error, InvalidInputError):
+        description = f"{shorten(error.value)} is not allowed; {error.allowed}"[:_MAX_MESSAGE]
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=description)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    elif isinstance(error, BundleMismatchError):
+        mismatch = error_details_pb2.PreconditionFailure.Violation(
+            type="BUNDLE_DIGEST", subject=error.name, description=str(error)
+        )
+        details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
+    elif isinstance(error, QueueFullError | TooManyStreamsError):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(max(1, round(error.retry_after_seconds * 1000)))
+        subject = error.model if isinstance(error, QueueFullError) else "streams"
+        quota = error_details_pb2.QuotaFailure.Violation(subject=subject, description=str(error))
+        details += [retry, error_details_pb2.QuotaFailure(violations=[quota])]
+    return details
+
+
+def _reason(error: Exception) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+
+
+def _relayed(error: aio.AioRpcError) -> CallStatus:
+    """A remote stage's status, passed on with its details; its push-back too, for it is about the same work."""
+    code = error.code()
+    if code not in _RELAYED:
+        return _internal(error)
+    kept = tuple((key, value) for key, value in error.trailing_metadata() or () if key in (_DETAILS_KEY, _PUSHBACK_KEY))
+    return CallStatus(code, (error.details() or "")[:_MAX_MESSAGE], kept)
+
+
+def _internal(error: Exception) -> CallStatus:
+    identifier = uuid.uuid4().hex[:12]
+    logger.error("internal error %s", identifier, exc_info=error)
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": identifier})
+    return _status(grpc.StatusCode.INTERNAL, f"internal error {identifier}", [info])

@@ -1,0 +1,91 @@
+"""What every call of our services goes through: metrics and the table of errors, for unary calls and streams alike."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol, TypeAlias
+
+import grpc
+from grpc import aio
+
+from semantic_palette_services.server.context import Context
+from semantic_palette_services.server.errors import CallStatus, status_of
+
+_OURS = "/semantic_palette."
+
+Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+
+class CallObserver(Protocol):
+    """Is told about calls; must be quick."""
+
+    def call_started(self, method: str) -> None:
+        """A call of ``method`` (``Service/Method``) has been accepted."""
+
+    def call_ended(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """The call has ended, however it did."""
+
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Observes calls and turns whatever they raise into a status. Calls of other services pass through untouched.
+
+    Handlers of streams must be coroutines that write to the context, not generators: a generator that waits in its
+    ``yield`` when the call is cancelled is not told.
+    """
+
+    def __init__(self, observer: CallObserver) -> None:
+        self._observer = observer
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of a call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OURS):
+            return handler
+        unary = handler.unary_unary is not None
+        make = grpc.unary_unary_rpc_method_handler if unary else grpc.unary_stream_rpc_method_handler
+        return make(
+            self._guard(handler.unary_unary if unary else handler.unary_stream, method.removeprefix("/")),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guard(self, behaviour: Behaviour, method: str) -> Behaviour:
+        async def guarded(request: Any, context: Context) -> Any:
+            code = grpc.StatusCode.OK
+            started = time.perf_counter()
+            self._observer.call_started(method)
+            try:
+                return await behaviour(request, context)
+            except asyncio.CancelledError:
+                code = _code_of_cancellation(context)
+                raise
+            except Exception as error:
+                if context.cancelled():
+                    # Writing to a caller that has just gone fails in ways of its own.
+                    code = grpc.StatusCode.CANCELLED
+                    raise asyncio.CancelledError from error
+                status = status_of(error)
+                code = status.code
+                await _abort(context, status)
+            finally:
+                self._observer.call_ended(method, code, time.perf_counter() - started)
+
+        return guarded
+
+
+async def _abort(context: Context, status: CallStatus) -> NoReturn:
+    await context.abort(status.code, status.message, trailing_metadata=status.trailing_metadata)
+    raise AssertionError("abort always raises")
+
+
+def _code_of_cancellation(context: Context) -> grpc.StatusCode:
+    remaining: float | None = context.time_remaining()
+    expired = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED

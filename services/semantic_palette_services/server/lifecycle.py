@@ -1,0 +1,192 @@
+"""From settings to a running server and back, in the right order.
+
+Start: metrics and health ports (NOT_SERVING), device, bundle, services, public port, SERVING.
+Drain: NOT_SERVING, a delay for load balancers to notice, no new calls and pairs, accepted ones finish, batchers,
+device, health and metrics ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
+from semantic_palette_services.runtime.settings import RuntimeSettings
+from semantic_palette_services.runtime.store import BundleReference, ModelStore
+from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
+from semantic_palette_services.server.health import HEALTH_SERVICE, Health
+from semantic_palette_services.server.interceptor import CallInterceptor
+from semantic_palette_services.server.metrics import Metrics
+from semantic_palette_services.server.metrics_port import MetricsPort
+from semantic_palette_services.server.options import server_options
+from semantic_palette_services.server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+_HEARTBEAT_SECONDS = 1.0
+
+
+class ListenError(SemanticPaletteError):
+    """A port cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that serves.
+
+    Attributes:
+        address: gRPC target of the public port.
+        health_port: port of the kubelet's health service; None where there is none.
+        metrics_port: port that Prometheus scrapes; None where there is none.
+        bundle: the bundle that is served; None for a factory of remote stages.
+        metrics: the metrics.
+    """
+
+    address: str
+    health_port: int | None
+    metrics_port: int | None
+    bundle: LoadedBundle | None
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def run_server(settings: ServerSettings, socket: str | None = None) -> AsyncIterator[RunningServer]:
+    """Serve for as long as the context lasts, in this event loop; leaving it drains.
+
+    Args:
+        settings: what to serve, and how.
+        socket: path of a unix socket to listen on instead of the ports.
+
+    Raises:
+        ListenError: a port is taken.
+        BundleError: the bundle is missing or corrupt.
+        RuntimeServiceError: no engine runs its models.
+    """
+    metrics = Metrics()
+    health = Health(SERVICE_FULL_NAMES[service] for service in settings.services)
+    async with AsyncExitStack() as stack:
+        metrics_port = health_port = None
+        if socket is None:
+            metrics_port = _open_metrics_port(settings, metrics, stack)
+            health_port = await _open_health_port(settings, health, stack)
+        pool = WorkerPool(settings.worker_threads)
+        stack.callback(pool.close)
+        bundle = await _load_bundle(settings, metrics, stack) if settings.needs_bundle else None
+        services = Services(settings, bundle, pool, metrics)
+        stack.push_async_callback(services.close)
+        address = await _open_public_port(settings, socket, services, health, metrics, stack)
+        await _watch_engines(bundle, health, stack)
+        health.set_ready(True)
+        stack.push_async_callback(_leave, settings.pre_stop_delay, health)
+        yield RunningServer(address, health_port, metrics_port, bundle, metrics)
+
+
+def _open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> int:
+    try:
+        return stack.enter_context(MetricsPort(settings.host, settings.metrics_port, metrics.registry)).port
+    except OSError as error:
+        raise ListenError(f"metrics_port: cannot listen on {settings.host}:{settings.metrics_port}: {error}") from error
+
+
+async def _open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
+    server = aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = _listen(server, "health_port", settings.host, settings.health_port)
+    await server.start()
+    stack.push_async_callback(server.stop, 0)
+    return port
+
+
+async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> LoadedBundle:
+    started = time.perf_counter()
+    reference = BundleReference.parse(settings.bundle)
+    store = ModelStore(settings.model_store)
+    files = await asyncio.to_thread(store.open, reference.name, reference.version, digest=reference.digest)
+    executor = DeviceExecutor()
+    stack.push_async_callback(executor.close)
+    runtime = RuntimeSettings(
+        engine=settings.engine,
+        threads=settings.engine_threads,
+        max_batch_size=settings.max_batch_size,
+        max_queue=settings.max_queue,
+    )
+    bundle = await LoadedBundle.load(files, runtime, executor, settings.models, metrics)
+    stack.push_async_callback(bundle.close)
+    stack.push_async_callback(bundle.drain)
+    metrics.bundle_loaded(bundle, time.perf_counter() - started)
+    return bundle
+
+
+async def _open_public_port(
+    settings: ServerSettings,
+    socket: str | None,
+    services: Services,
+    health: Health,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> str:
+    age = settings.max_connection_age if socket is None else 0.0
+    server = aio.server(interceptors=(CallInterceptor(metrics),), options=server_options(age))
+    services.add_to(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [SERVICE_FULL_NAMES[service] for service in settings.services]
+    reflection.enable_server_reflection((*names, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if socket is None:
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        address = _target(host, _listen(server, "port", settings.host, settings.port))
+    else:
+        address = f"unix:{socket}"
+        server.add_insecure_port(address)
+    await server.start()
+    stack.push_async_callback(server.stop, settings.drain_grace)
+    stack.callback(health.end_watches)
+    stack.callback(services.drain)
+    return address
+
+
+def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
+    try:
+        return server.add_insecure_port(_target(host, port))
+    except RuntimeError as error:
+        raise ListenError(f"{setting}: cannot listen on {_target(host, port)}; is the port taken?") from error
+
+
+def _target(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _watch_engines(bundle: LoadedBundle | None, health: Health, stack: AsyncExitStack) -> None:
+    if bundle is None:
+        return
+    watch = asyncio.create_task(_die_with(bundle, health))
+
+    async def end() -> None:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+    stack.push_async_callback(end)
+
+
+async def _die_with(bundle: LoadedBundle, health: Health) -> None:
+    while bundle.healthy:
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
+    logger.error("an engine has died; this process should be replaced")
+    health.die()
+
+
+async def _leave(pre_stop_delay: float, health: Health) -> None:
+    logger.info("draining")
+    health.drain()
+    await asyncio.sleep(pre_stop_delay)

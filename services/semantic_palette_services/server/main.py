@@ -1,0 +1,60 @@
+"""A server as a process: it serves until it is told to stop, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from semantic_palette_services.server.lifecycle import RunningServer, run_server
+from semantic_palette_services.server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. A second signal, or one before the server is ready, stops at once.
+
+    Raises:
+        SemanticPaletteError: the server cannot start.
+    """
+    main = asyncio.current_task()
+    assert main is not None
+    stop = asyncio.Event()
+    ready = False
+
+    def on_signal() -> None:
+        if stop.is_set() or not ready:
+            main.cancel()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with run_server(settings) as server:
+            ready = True
+            _announce(settings, server)
+            await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        logger.warning("stopped before the server was ready or had drained")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    logger.info("stopped")
+
+
+def _announce(settings: ServerSettings, server: RunningServer) -> None:
+    if server.bundle is not None:
+        logger.info("bundle %s/%s, digest %s", server.bundle.name, server.bundle.version, server.bundle.digest)
+        for model in server.bundle.models.values():
+            logger.info("engine of %s: %s", model.operation, model.choice.explain())
+    logger.info(
+        "serving %s at %s, health port %s, metrics port %s",
+        ", ".join(settings.services),
+        server.address,
+        server.health_port,
+        server.metrics_port,
+    )

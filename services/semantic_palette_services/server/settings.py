@@ -1,0 +1,123 @@
+"""What may be chosen about a server: by arguments, or by environment variables that begin with SEMANTIC_PALETTE_."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory"]
+SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
+
+Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
+
+
+class ServerSettings(BaseSettings):
+    """Settings of one server process."""
+
+    model_config = SettingsConfigDict(env_prefix="SEMANTIC_PALETTE_", extra="forbid", frozen=True)
+
+    services: Annotated[tuple[ServiceName, ...], NoDecode] = SERVICE_NAMES
+    """Services to serve; separated by commas in the environment."""
+
+    model_store: Path = Path("model_store")
+    """Folder of the bundles."""
+
+    bundle: str | None = None
+    """``name``, ``name/version`` or ``name/version@sha256``; default: the only bundle, in its active version."""
+
+    engine: str = "auto"
+    """``auto`` for the fastest that passes parity, or an engine's name."""
+
+    engine_threads: int = Field(default=0, ge=0)
+    """Threads that an engine computes with; 0 for one a core."""
+
+    max_batch_size: int = Field(default=8, ge=1)
+    """Most items in a batch."""
+
+    max_queue: int = Field(default=512, ge=1)
+    """Most items of one model that may wait."""
+
+    worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
+    """Threads for image codecs, exact budgets and rejection sampling."""
+
+    host: str = "0.0.0.0"
+    """Address that all ports listen on."""
+
+    port: Port = 50051
+    """Port of the services; 0 for any that is free."""
+
+    health_port: Port = 50052
+    """Port of grpc.health.v1 for the kubelet, in plaintext; also reachable while models are loaded."""
+
+    metrics_port: Port = 9464
+    """Port that Prometheus scrapes."""
+
+    palette_address: str | None = None
+    """Where the factory finds the palette service; default: in this process."""
+
+    layout_address: str | None = None
+    """Where the factory finds the layout service; default: in this process."""
+
+    image_address: str | None = None
+    """Where the factory finds the image service; default: in this process."""
+
+    stage_timeout: float = Field(default=60.0, gt=0)
+    """Seconds that one call of the factory to another service may take."""
+
+    max_streams: int = Field(default=64, ge=1)
+    """Streams of pairs at the same time."""
+
+    max_items: int = Field(default=256, ge=1)
+    """Most layouts or images of one request."""
+
+    max_pairs: int = Field(default=1_000_000, ge=1)
+    """Most pairs of one stream."""
+
+    pre_stop_delay: float = Field(default=0.0, ge=0)
+    """Seconds between NOT_SERVING and the end of accepting calls, for load balancers to notice."""
+
+    drain_grace: float = Field(default=30.0, ge=0)
+    """Seconds that accepted calls have to finish once the server stops."""
+
+    max_connection_age: float = Field(default=300.0, ge=0)
+    """Seconds after which connections are closed kindly, so that clients find new replicas; 0 for never."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged."""
+
+    @field_validator("services", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _stages_are_somewhere(self) -> ServerSettings:
+        if not self.services:
+            raise ValueError("services: at least one of " + ", ".join(SERVICE_NAMES))
+        if "factory" in self.services:
+            for stage, address in self.stage_addresses.items():
+                if address is None and stage not in self.services:
+                    raise ValueError(f"{stage}_address: the factory needs one, or the {stage} service in services")
+        if self.max_items > self.max_queue:
+            raise ValueError(f"max_items: at most max_queue ({self.max_queue}), or a request could never be accepted")
+        return self
+
+    @property
+    def stage_addresses(self) -> dict[ServiceName, str | None]:
+        """Address of each service that the factory needs; None for this process."""
+        return {"palette": self.palette_address, "layout": self.layout_address, "image": self.image_address}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that the services of this process need."""
+        models: tuple[str, ...] = ("layout", "layout_scores") if "layout" in self.services else ()
+        return (*models, "image") if "image" in self.services else models
+
+    @property
+    def needs_bundle(self) -> bool:
+        """Whether any service of this process reads the model store."""
+        return any(service != "factory" for service in self.services)
