@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from semantic_palette.palette_model import PaletteModel
 from sklearn.mixture import GaussianMixture
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.palette_model import PaletteModel
 
 Criterion = Literal["aic", "bic", "heldout"]
 
@@ -53,7 +53,7 @@ class PaletteFit:
     @property
     def components(self) -> int:
         """The chosen number of components."""
-        return len(self.model.weights)
+        return self.model.num_components
 
     def save(self, folder: Path) -> None:
         """Write `palette.npz` (plain arrays) and `palette.json` (criterion, components, scores) into `folder`."""
@@ -120,11 +120,11 @@ def _heldout_mask(num_palettes: int) -> NDArray[np.bool_]:
 
 def _check(palettes_NK: NDArray[np.float64], config: PaletteFitConfig) -> None:
     if palettes_NK.ndim != 2 or len(palettes_NK) < 2 or not np.isfinite(palettes_NK).all():
-        raise InvalidInputError("palettes", palettes_NK.shape, "finite shares [N, K] of at least two scenes")
+        raise InvalidInputError("palettes", palettes_NK.shape, "they must be finite shares [N, K], N >= 2")
     if config.criterion not in ("aic", "bic", "heldout"):
-        raise InvalidInputError("palette.criterion", config.criterion, "aic, bic or heldout")
+        raise InvalidInputError("palette.criterion", config.criterion, "it must be aic, bic or heldout")
     for field in ("max_components", "n_init"):
         if getattr(config, field) < 1:
-            raise InvalidInputError(f"palette.{field}", getattr(config, field), "at least 1")
+            raise InvalidInputError(f"palette.{field}", getattr(config, field), "it must be at least 1")
     if not config.reg_covar > 0:
-        raise InvalidInputError("palette.reg_covar", config.reg_covar, "above 0")
+        raise InvalidInputError("palette.reg_covar", config.reg_covar, "it must be above 0")

@@ -16,16 +16,13 @@ def batch_indices(seed: int, num_samples: int, batch_size: int, step: int) -> ND
     permutation sorts raw Philox words, which numpy never changes, instead of using its shuffles, which it may.
 
     Raises:
-        InvalidInputError: `num_samples` or `batch_size` below 1, `seed` or `step` negative.
+        InvalidInputError: `seed` is not a 64-bit number, `num_samples` or `batch_size` below 1, `step` negative.
     """
-    for field, value, lowest in (
-        ("seed", seed, 0),
-        ("num_samples", num_samples, 1),
-        ("batch_size", batch_size, 1),
-        ("step", step, 0),
-    ):
+    if not 0 <= seed < 2**64:
+        raise InvalidInputError("seed", seed, "it must be from 0 to 2^64 - 1")
+    for field, value, lowest in (("num_samples", num_samples, 1), ("batch_size", batch_size, 1), ("step", step, 0)):
         if value < lowest:
-            raise InvalidInputError(field, value, f"at least {lowest}")
+            raise InvalidInputError(field, value, f"it must be at least {lowest}")
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, offsets = np.divmod(positions, num_samples)
     indices = np.empty(batch_size, np.int64)

@@ -105,14 +105,14 @@ def load_scenes(config: DataConfig, split: Split) -> Scenes:
     for field in ("height", "width", "count"):
         value = getattr(config, field)
         if value < 1:
-            raise InvalidInputError(f"data.{field}", value, "at least 1")
+            raise InvalidInputError(f"data.{field}", value, "it must be at least 1")
     match config.name:
         case "camvid":
             return camvid(camvid_root(config.root), split, config.height, config.width)
         case "streets":
             return streets_split(split, config.count, config.seed, config.height, config.width)
         case unknown:
-            raise InvalidInputError("data.name", unknown, "camvid or streets")
+            raise InvalidInputError("data.name", unknown, "it must be camvid or streets")
 
 
 def check_ids(labels: NDArray[np.uint8], label_space: LabelSpace, source: str) -> None:

@@ -30,7 +30,7 @@ def streets(count: int, seed: int, height: int, width: int, first_index: int = 0
     limits = {"count": (count, 1), "seed": (seed, 0), "height": (height, 1), "width": (width, 1)}
     for field, (value, lowest) in (limits | {"first_index": (first_index, 0)}).items():
         if value < lowest:
-            raise InvalidInputError(field, value, f"at least {lowest}")
+            raise InvalidInputError(field, value, f"it must be at least {lowest}")
     labels = np.empty((count, height, width), np.uint8)
     images = np.empty((count, height, width, 3), np.uint8)
     for position in range(count):
