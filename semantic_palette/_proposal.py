@@ -87,7 +87,7 @@ class Proposal:
             Palettes [N, K], meaningful where the second array, bool [N], says that a draw was accepted.
         """
         points = self._points(words)
-        accepted = (points >= self._screen).all(axis=-1)
+        accepted = np.asarray((points >= self._screen).all(axis=-1))
         palettes = np.zeros_like(points)
         palettes[accepted] = project_to_simplex(points[accepted], self._lower, self._upper)
         accepted[accepted] = self._accepts(palettes[accepted])

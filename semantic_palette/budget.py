@@ -6,11 +6,11 @@ Legend: K classes, A classes with a budget, H height, W width, N = H W pixels.
 import numpy as np
 import numpy.typing as npt
 
+from semantic_palette._assignment import IntArray, assign
 from semantic_palette.constraints import Bounds
 from semantic_palette.errors import InfeasibleConstraintsError, InvalidInputError
+from semantic_palette.label_space import MAX_CLASSES
 from semantic_palette.palette import FEASIBILITY_TOLERANCE, SUM_TOLERANCE, FloatArray, project_to_simplex
-
-IntArray = npt.NDArray[np.int64]
 
 _FRACTION_DIGITS = 9
 """Decimals in which fractional parts are compared, so that rounding does not decide between equal shares."""
@@ -102,3 +102,36 @@ def saa(scores: npt.ArrayLike, palette: npt.ArrayLike, steps: int = 1) -> FloatA
 
 def _normalise_pixels(log_map: FloatArray) -> FloatArray:
     return np.asarray(log_map - np.logaddexp.reduce(log_map, axis=-2, keepdims=True))
+
+
+def exact_labels(scores: npt.NDArray[np.float32], counts: IntArray) -> npt.NDArray[np.uint8]:
+    """Labels every pixel so that each class gets exactly its count and the sum of the chosen scores is greatest.
+
+    The sum is greatest up to the rounding of float32 scores; equal scores are told apart by pixel and class, in a fixed
+    way. Argmax of the scores is returned where it meets the counts.
+
+    Args:
+        scores: Finite scores, float32 [K, H, W], such as SAA's log omega.
+        counts: Pixels a class, [K], none negative, sum H W; `integer_budget` makes them.
+
+    Returns:
+        uint8 [H, W].
+
+    Raises:
+        InvalidInputError: When a shape is not allowed, a score is not finite, or the counts do not sum to H W.
+    """
+    if scores.ndim != 3 or not 1 <= len(scores) <= MAX_CLASSES or scores[0].size == 0:
+        raise InvalidInputError(
+            "scores", scores.shape, f"the shape [classes, height, width], 1 to {MAX_CLASSES} classes"
+        )
+    num_classes, height, width = scores.shape
+    if not np.isfinite(scores).all():
+        raise InvalidInputError("scores", "a score that is not finite", "finite scores are allowed")
+    if counts.shape != (num_classes,) or counts.dtype.kind not in "ui":
+        raise InvalidInputError("counts", counts, f"{num_classes} integers are allowed")
+    if counts.min() < 0 or counts.sum() != height * width:
+        allowed = f"none negative, sum {height * width}, is allowed"
+        raise InvalidInputError("counts", f"{counts.tolist()} with sum {counts.sum()}", allowed)
+    present = np.flatnonzero(counts)
+    labels = assign(scores.reshape(num_classes, -1)[present], counts[present].astype(np.int64))
+    return present.astype(np.uint8)[labels].reshape(height, width)
