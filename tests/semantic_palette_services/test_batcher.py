@@ -1,0 +1,413 @@
+"""What the batcher promises, one behaviour a test. The engine is a function; the device thread is real."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from recording_observer import RecordingObserver
+from semantic_palette_services.runtime.batcher import Batcher
+from semantic_palette_services.runtime.errors import (
+    DeadlineExpiredError,
+    DeadlineUnmetError,
+    DrainingError,
+    EngineDiedError,
+    EngineOutputError,
+    InferenceError,
+    QueueFullError,
+)
+from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.item_queue import Arrays
+
+POISON = -1.0
+
+
+class FakeEngine:
+    """Adds 1 to ``x``; can be held in the middle of a run, and fails on `POISON`."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.started = threading.Semaphore(0)
+        self.go = threading.Event()
+        self.go.set()
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        x = inputs["x"]
+        self.batches.append([float(row.flat[0]) for row in x])
+        self.started.release()
+        assert self.go.wait(20)
+        if (x == POISON).any():
+            raise ValueError("poison in the batch")
+        return {"y": x + 1}
+
+    @asynccontextmanager
+    async def held(self, submit: Callable[[], Awaitable[Any]]) -> AsyncIterator[asyncio.Future[Any]]:
+        """Within the block the engine is busy with what ``submit`` submitted."""
+        self.go.clear()
+        task = asyncio.ensure_future(submit())
+        await asyncio.to_thread(self.started.acquire)
+        try:
+            yield task
+        finally:
+            self.go.set()
+
+
+class Bench:
+    """A batcher around a fake engine, and what it told its observer."""
+
+    def __init__(self, **options: Any) -> None:
+        self.engine = FakeEngine()
+        self.observer = RecordingObserver()
+        self.executor = DeviceExecutor("test")
+        self.batcher = self.add("model", self.engine, **options)
+
+    def add(self, name: str, engine: FakeEngine, **options: Any) -> Batcher:
+        limits: dict[str, Any] = {"max_batch_size": 8, "max_queue": 64, "observer": self.observer}
+        return Batcher(engine.run, self.executor, name=name, **(limits | options))
+
+    async def submit(self, value: float, *, width: int = 1, **options: Any) -> NDArray[Any]:
+        answer = await self.batcher.submit({"x": np.full(width, value)}, **options)
+        return answer["y"]
+
+    def later(self, value: float, **options: Any) -> asyncio.Task[NDArray[Any]]:
+        return asyncio.create_task(self.submit(value, **options))
+
+
+def serve(test: Callable[[Bench], Coroutine[Any, Any, None]], **options: Any) -> None:
+    """Run a test in an event loop, with a batcher that is closed afterwards; the gauges must be back at 0."""
+
+    async def main() -> None:
+        bench = Bench(**options)
+        try:
+            await asyncio.wait_for(test(bench), 30)
+        finally:
+            bench.engine.go.set()
+            await bench.batcher.close()
+            await bench.executor.close()
+        assert set(bench.observer.in_flight.values()) <= {0}
+        assert set(bench.observer.depth.values()) <= {0}
+
+    asyncio.run(main())
+
+
+async def settle() -> None:
+    """Let every task that can run do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_lone_item_is_answered_without_company() -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.submit(3.0)).tolist() == [4.0]
+        assert bench.observer.sizes["model"] == [1]
+
+    serve(test)
+
+
+def test_items_submitted_together_share_batches_and_get_their_own_rows() -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.submit(float(i)) for i in range(20)))
+        assert [answer.tolist() for answer in answers] == [[i + 1.0] for i in range(20)]
+        assert bench.observer.sizes["model"] == [8, 8, 4]
+
+    serve(test)
+
+
+def test_what_arrives_while_the_device_is_busy_is_in_the_next_batch() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as first:
+            rest = [bench.later(float(i)) for i in range(1, 4)]
+            await settle()
+            rest.append(bench.later(4.0))
+            await settle()
+        await asyncio.gather(first, *rest)
+        assert bench.engine.batches == [[0.0], [1.0, 2.0, 3.0, 4.0]]
+
+    serve(test)
+
+
+def test_a_batch_is_not_frozen_while_another_model_has_the_device() -> None:
+    async def test(bench: Bench) -> None:
+        other_engine = FakeEngine()
+        other = bench.add("other", other_engine)
+        async with other_engine.held(lambda: other.submit({"x": np.zeros(1)})) as busy:
+            early = bench.later(1.0)
+            await settle()
+            late = bench.later(2.0)
+            await settle()
+            assert bench.engine.batches == []
+        await asyncio.gather(busy, early, late)
+        assert bench.engine.batches == [[1.0, 2.0]]
+        await other.close()
+
+    serve(test)
+
+
+def test_a_busy_model_leaves_every_second_turn_to_another() -> None:
+    async def test(bench: Bench) -> None:
+        order: list[str] = []
+        names = ("greedy", "modest")
+        batchers = [
+            Batcher(
+                lambda inputs, n=name: order.append(n) or {"y": inputs["x"]},
+                bench.executor,
+                max_batch_size=1,
+                max_queue=64,
+                name=name,
+            )
+            for name in names
+        ]
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            tasks = [asyncio.create_task(batchers[0].submit({"x": np.zeros(1)})) for _ in range(20)]
+            tasks += [asyncio.create_task(batchers[1].submit({"x": np.zeros(1)})) for _ in range(3)]
+            await settle()
+        await asyncio.gather(busy, *tasks)
+        assert order[:6] == ["greedy", "modest"] * 3
+        for batcher in batchers:
+            await batcher.close()
+
+    serve(test)
+
+
+def test_shapes_are_not_mixed() -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.submit(float(i), width=1 + i % 2) for i in range(6)))
+        assert [len(answer) for answer in answers] == [1, 2] * 3
+        assert sorted(bench.engine.batches) == [[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]
+
+    serve(test)
+
+
+def test_deterministic_items_run_alone() -> None:
+    async def test(bench: Bench) -> None:
+        await asyncio.gather(*(bench.submit(float(i), deterministic=i < 3) for i in range(6)))
+        assert sorted(bench.engine.batches) == [[0.0], [1.0], [2.0], [3.0, 4.0, 5.0]]
+
+    serve(test)
+
+
+def test_the_earliest_deadline_goes_first() -> None:
+    async def test(bench: Bench) -> None:
+        now = asyncio.get_running_loop().time()
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            deadlines = {1.0: None, 2.0: now + 3.0, 3.0: now + 2.0}
+            tasks = [bench.later(value, deadline=deadline) for value, deadline in deadlines.items()]
+            await settle()
+        await asyncio.gather(busy, *tasks)
+        assert bench.engine.batches == [[0.0], [3.0], [2.0], [1.0]]
+
+    serve(test, max_batch_size=1)
+
+
+def test_a_cancelled_item_is_not_run_and_its_batch_mates_are() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            tasks = [bench.later(float(i)) for i in range(1, 5)]
+            await settle()
+            tasks[1].cancel()
+            await settle()
+            assert bench.observer.depth["model"] == 3
+        answers = await asyncio.gather(busy, *tasks, return_exceptions=True)
+        assert isinstance(answers[2], asyncio.CancelledError)
+        assert bench.engine.batches == [[0.0], [1.0, 3.0, 4.0]]
+        assert bench.observer.cancels == [("model", "queued")]
+
+    serve(test)
+
+
+def test_an_item_cancelled_while_it_runs_leaves_its_batch_mates_alone() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: asyncio.gather(*tasks_of(bench), return_exceptions=True)) as running:
+            tasks[0].cancel()
+            await settle()
+        answers = await running
+        assert isinstance(answers[0], asyncio.CancelledError)
+        assert [answer.tolist() for answer in answers[1:]] == [[1.0], [2.0]]
+        assert bench.observer.cancels == [("model", "running")]
+
+    tasks: list[asyncio.Task[NDArray[Any]]] = []
+
+    def tasks_of(bench: Bench) -> list[asyncio.Task[NDArray[Any]]]:
+        tasks.extend(bench.later(float(value)) for value in (9, 0, 1))
+        return tasks
+
+    serve(test)
+
+
+def test_an_item_whose_deadline_passes_in_the_queue_is_not_run() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            soon = asyncio.get_running_loop().time() + 0.02
+            tasks = [bench.later(1.0, deadline=soon), bench.later(2.0)]
+            await asyncio.sleep(0.05)
+        with pytest.raises(DeadlineExpiredError) as caught:
+            await tasks[0]
+        assert caught.value.left_seconds < 0.0
+        await asyncio.gather(busy, tasks[1])
+        assert bench.engine.batches == [[0.0], [2.0]]
+        assert bench.observer.sheds == [("model", "deadline")]
+
+    serve(test)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            tasks = [bench.later(float(i)) for i in (1, 2)]
+            await settle()
+            with pytest.raises(QueueFullError, match=r"2 items are queued") as caught:
+                await bench.submit(3.0)
+            # The engine was said to take 2 s for up to 8: the batch that runs, and the one that waits.
+            assert caught.value.retry_after_seconds == pytest.approx(4.0, abs=0.5)
+            tasks[0].cancel()
+            await settle()
+            tasks.append(bench.later(4.0))
+            await settle()
+        await asyncio.gather(busy, *tasks, return_exceptions=True)
+        assert bench.engine.batches == [[0.0], [2.0, 4.0]]
+        assert bench.observer.sheds == [("model", "queue_full")]
+
+    serve(test, max_queue=2, measured_seconds={1: 2.0, 8: 2.0})
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
+    async def test(bench: Bench) -> None:
+        now = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineUnmetError) as caught:
+            await bench.submit(1.0, deadline=now + 0.5)
+        assert not isinstance(caught.value, DeadlineExpiredError)
+        assert caught.value.needed_seconds == pytest.approx(1.0)
+        assert caught.value.left_seconds <= 0.5
+        assert (await bench.submit(2.0, deadline=now + 5.0)).tolist() == [3.0]
+        assert bench.engine.batches == [[2.0]]
+
+    serve(test, measured_seconds={1: 1.0})
+
+
+def test_admission_counts_what_is_ahead_on_the_device() -> None:
+    async def test(bench: Bench) -> None:
+        other_engine = FakeEngine()
+        other = bench.add("other", other_engine, measured_seconds={1: 3.0})
+        async with other_engine.held(lambda: other.submit({"x": np.zeros(1)})) as busy:
+            with pytest.raises(DeadlineUnmetError) as caught:
+                await bench.submit(1.0, deadline=asyncio.get_running_loop().time() + 2.0)
+            assert caught.value.needed_seconds == pytest.approx(4.0, abs=0.5)
+        await busy
+        await other.close()
+
+    serve(test, measured_seconds={1: 1.0})
+
+
+def test_only_the_item_that_fails_alone_gets_the_error() -> None:
+    async def test(bench: Bench) -> None:
+        values = [0.0, 1.0, POISON, 3.0]
+        answers = await asyncio.gather(*(bench.submit(value) for value in values), return_exceptions=True)
+        assert [answers[i].tolist() for i in (0, 1, 3)] == [[1.0], [2.0], [4.0]]
+        assert isinstance(answers[2], InferenceError)
+        assert "poison in the batch" in answers[2].reason
+        assert isinstance(answers[2].__cause__, ValueError)
+        assert bench.engine.batches == [values, [0.0], [1.0], [POISON], [3.0]]
+        assert bench.batcher.healthy
+        assert (await bench.submit(5.0)).tolist() == [6.0]
+
+    serve(test)
+
+
+def test_an_engine_that_answers_for_too_few_items_is_caught() -> None:
+    async def test(bench: Bench) -> None:
+        broken = Batcher(
+            lambda inputs: {"y": inputs["x"][:0]}, bench.executor, max_batch_size=8, max_queue=8, name="broken"
+        )
+        with pytest.raises(EngineOutputError, match=r"shape \(0, 1\) for a batch of 1"):
+            await broken.submit({"x": np.zeros(1)})
+        await broken.close()
+
+    serve(test)
+
+
+def test_a_dead_engine_fails_everything_and_is_told() -> None:
+    async def test(bench: Bench) -> None:
+        def die(inputs: Arrays) -> dict[str, NDArray[Any]]:
+            raise EngineDiedError("model", "the card is gone")
+
+        mortal = Batcher(die, bench.executor, max_batch_size=2, max_queue=8, name="mortal")
+        answers = await asyncio.gather(*(mortal.submit({"x": np.zeros(1)}) for _ in range(5)), return_exceptions=True)
+        assert all(isinstance(answer, EngineDiedError) for answer in answers)
+        assert len({id(answer) for answer in answers}) == 5
+        assert not mortal.healthy
+        with pytest.raises(EngineDiedError, match="the card is gone"):
+            await mortal.submit({"x": np.zeros(1)})
+        assert bench.batcher.healthy
+        assert (await bench.submit(1.0)).tolist() == [2.0]
+        await mortal.close()
+
+    serve(test)
+
+
+def test_a_dead_device_fails_every_model_on_it() -> None:
+    async def test(bench: Bench) -> None:
+        def exit_thread(inputs: Arrays) -> dict[str, NDArray[Any]]:
+            raise SystemExit("stack overflow")
+
+        other = Batcher(exit_thread, bench.executor, max_batch_size=2, max_queue=8, name="other")
+        answers = await asyncio.gather(other.submit({"x": np.zeros(1)}), bench.submit(1.0), return_exceptions=True)
+        assert all(isinstance(answer, EngineDiedError) for answer in answers)
+        assert not other.healthy
+        assert not bench.batcher.healthy
+        with pytest.raises(EngineDiedError):
+            await bench.submit(1.0)
+        await other.close()
+
+    serve(test)
+
+
+def test_draining_finishes_what_was_accepted_and_accepts_nothing_more() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            waiting = bench.later(1.0)
+            await settle()
+            drained = asyncio.create_task(bench.batcher.drain())
+            await settle()
+            with pytest.raises(DrainingError):
+                await bench.submit(2.0)
+            assert not drained.done()
+        await drained
+        assert [(await busy).tolist(), (await waiting).tolist()] == [[1.0], [2.0]]
+        assert bench.observer.sheds == [("model", "drain")]
+
+    serve(test)
+
+
+def test_closing_fails_what_waits_and_finishes_what_runs() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            waiting = bench.later(1.0)
+            await settle()
+            closed = asyncio.create_task(bench.batcher.close())
+            with pytest.raises(DrainingError):
+                await waiting
+            await settle()
+            assert not closed.done()
+        await closed
+        assert (await busy).tolist() == [1.0]
+        assert bench.engine.batches == [[0.0]]
+
+    serve(test)
+
+
+def test_items_of_a_failed_batch_are_not_stranded_by_closing() -> None:
+    async def test(bench: Bench) -> None:
+        pair = [bench.later(POISON), bench.later(1.0)]
+        async with bench.engine.held(lambda: asyncio.gather(*pair, return_exceptions=True)) as running:
+            closed = asyncio.create_task(bench.batcher.close())
+            await settle()
+        await closed
+        assert [type(answer) for answer in await running] == [DrainingError, DrainingError]
+
+    serve(test)
