@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from semantic_palette_services.server.health import LIVENESS, READINESS
+from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
 
 KUBERNETES = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RENDERINGS = [KUBERNETES / "base", *sorted((KUBERNETES / "overlays").iterdir())]
@@ -116,6 +118,57 @@ def test_deployments_select_their_own_pods(manifests: list[Manifest]) -> None:
     for deployment in of_kind(manifests, "Deployment"):
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.fixture
+def settings(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> list[tuple[Manifest, ServerSettings]]:
+    """Every pod, with the settings that its container starts with."""
+    (config,) = of_kind(manifests, "ConfigMap")
+    result = []
+    for pod, container in pods(manifests):
+        assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+        environment = config["data"] | {entry["name"]: entry["value"] for entry in container.get("env", [])}
+        assert {name.removeprefix("SEMANTIC_PALETTE_").lower() for name in environment} <= set(
+            ServerSettings.model_fields
+        )
+        command, *options = container["args"]
+        assert command == "serve"
+        arguments = dict(option.removeprefix("--").replace("-", "_", 1).split("=") for option in options)
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            result.append((pod, ServerSettings(**arguments)))
+    return result
+
+
+def test_all_services_are_served(settings: list[tuple[Manifest, ServerSettings]]) -> None:
+    assert sorted(name for _, chosen in settings for name in chosen.services) == sorted(SERVICE_NAMES)
+
+
+def test_ports_are_those_that_are_served(settings: list[tuple[Manifest, ServerSettings]]) -> None:
+    for pod, chosen in settings:
+        ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+        assert ports == {"grpc": chosen.port, "health": chosen.health_port, "metrics": chosen.metrics_port}
+
+
+def test_probes_ask_the_health_port_for_its_services(settings: list[tuple[Manifest, ServerSettings]]) -> None:
+    for pod, chosen in settings:
+        expected = {"startupProbe": READINESS, "readinessProbe": READINESS, "livenessProbe": LIVENESS}
+        for probe, service in expected.items():
+            assert pod["containers"][0][probe]["grpc"] == {"port": chosen.health_port, "service": service}
+
+
+def test_pods_have_time_to_drain(settings: list[tuple[Manifest, ServerSettings]]) -> None:
+    for pod, chosen in settings:
+        assert pod["terminationGracePeriodSeconds"] > chosen.pre_stop_delay + chosen.drain_grace
+
+
+def test_engines_compute_with_as_many_threads_as_the_pod_has_cores(
+    settings: list[tuple[Manifest, ServerSettings]],
+) -> None:
+    for pod, chosen in settings:
+        if chosen.models:
+            assert str(chosen.engine_threads) == pod["containers"][0]["resources"]["limits"]["cpu"]
 
 
 def test_addresses_name_a_service_and_its_port(manifests: list[Manifest]) -> None:
