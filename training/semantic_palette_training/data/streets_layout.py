@@ -213,7 +213,7 @@ def _traffic(choices: Choices, street: Street, camera: Camera) -> list[Thing]:
                         ),
                     )
                 )
-        for z in _queue(choices, 2.5, parked):
+        for z in _queue(choices, 2.5, parked if street.parking(side) else 0.0):
             if not -14 < z - street.crossing < 8:
                 things.append(
                     (

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from semantic_palette_training.data.streets_stage import Camera, Choices
 
 Range = tuple[float, float]
+PARKING = 2.0
+"""Metres of road beside the lanes that a parked car takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class Street:
     """Distance at which another street crosses; beyond the view when there is none."""
     paved_plots: bool
 
+    def parking(self, side: int) -> bool:
+        """Whether there is room to park between the lanes and the edge of the carriageway."""
+        return abs(self.edges[side]) - self.lanes[side] * self.lane >= PARKING
+
     def kerb(self, side: int, beyond: float = 0.0) -> float:
         """s of a point `beyond` metres outside the edge of the carriageway; side 0 is left, 1 right."""
         return self.edges[side] + (beyond if side else -beyond)
@@ -117,7 +123,8 @@ def draw_street(choices: Choices) -> Street:
             kind = candidate
             break
         pick -= candidate.weight
-    lane, shoulder = choices.between(2.8, 3.7), choices.between(0.2, 2.4)
+    lane = choices.between(2.8, 3.7)
+    shoulder = choices.between(PARKING, 2.6) if choices.chance(0.6) else choices.between(0.2, 0.9)
     lanes = int(choices.between(*kind.lanes)), int(choices.between(*kind.lanes))
     return Street(
         kind=kind,

@@ -76,18 +76,20 @@ def tree(canvas: Canvas, choices: Choices, s: float, z: float, height: float, su
         [(s - half, 0, z), (s - 0.6 * half, middle, z), (s + 0.6 * half, middle, z), (s + half, 0, z)], trunk
     )
     colour = choices.colour(_LEAVES)
-    # Smaller lumps fray the outline where it is near enough to be seen.
+    lumps: list[tuple[float, float, float]] = []
+    # Smaller lumps on the large ones fray the outline where it is near enough to be seen.
     for number in range(7 + min(16, int(120 / z))):
-        lump = radius * choices.between(0.45, 0.8) * (1.0 if number < 7 else 0.35)
-        spread = 0.6 if number < 7 else 0.75
-        at: Point = (
-            s + radius * choices.between(-spread, spread),
-            middle + radius * choices.between(-spread, spread),
-            z,
+        across, up, base = lumps[choices.integer(7)] if number >= 7 else (0.0, 0.0, radius)
+        spread, size = (0.75, 0.35) if number >= 7 else (0.6, choices.between(0.45, 0.8))
+        lump = (
+            across + base * choices.between(-spread, spread),
+            up + base * choices.between(-spread, spread),
+            size * base,
         )
+        lumps.append(lump)
         tint = (colour[0] + choices.between(-0.03, 0.03), colour[1] + choices.between(-0.03, 0.03), colour[2])
         leaves = Surface(CLASS["tree"], Material.FOLIAGE, tint, Plane.FRONT, z, seed=choices.integer(2**31))
-        canvas.ellipse(at, lump, lump * choices.between(0.7, 1.0), leaves)
+        canvas.ellipse((s + lump[0], middle + lump[1], z), lump[2], lump[2] * choices.between(0.7, 1.0), leaves)
 
 
 def lamp_post(canvas: Canvas, _: Choices, s: float, z: float, height: float, reach: float) -> None:

@@ -36,6 +36,10 @@ class LayoutGeneratorConfig:
     """independent (the paper): every level maps its own features to scores. skip (ours): a level adds to the upsampled
     scores of the level below, from zero, so that growing a level changes nothing until it learns."""
 
+    batch_deviation: bool = False
+    """Give the discriminator the deviation over its batch as a feature (Karras et al., 2018), against collapse of the
+    generator to one layout a palette. The paper's code goes without."""
+
     @property
     def num_levels(self) -> int:
         """How many resolutions there are."""
@@ -160,7 +164,7 @@ class LayoutDiscriminator(nn.Module):
         self.from_mask = nn.ModuleList(EqualisedConv2d(config.num_classes, w, 1, gain=1.0) for w in widths)
         self.blocks = nn.ModuleList(_DownBlock(b, a) for a, b in zip(widths, widths[1:], strict=False))
         squeeze = (1, config.base_width // config.base_height)
-        self.conv0 = EqualisedConv2d(widths[0], widths[0], 3, stride=squeeze)
+        self.conv0 = EqualisedConv2d(widths[0] + config.batch_deviation, widths[0], 3, stride=squeeze)
         self.conv1 = EqualisedConv2d(widths[0], widths[0], config.base_height, padding=0)
         self.dense = EqualisedLinear(widths[0], 1, gain=1.0)
 
@@ -172,6 +176,16 @@ class LayoutDiscriminator(nn.Module):
             if index == level and fade < 1.0:
                 coarse = leaky_relu(self.from_mask[level - 1](functional.avg_pool2d(layout_BKHW, 2)))
                 x_BCHW = torch.lerp(coarse, x_BCHW, fade)
+        if self.config.batch_deviation:
+            x_BCHW = _append_batch_deviation(x_BCHW)
         x_BCHW = leaky_relu(self.conv0(x_BCHW))
         x_BC = leaky_relu(self.conv1(x_BCHW)).flatten(1)
         return self.dense(x_BC).squeeze(1)  # type: ignore[no-any-return]
+
+
+def _append_batch_deviation(x_BCHW: Tensor) -> Tensor:
+    """Append a channel that holds the mean over features of their standard deviation over the batch."""
+    variance_CHW = x_BCHW.float().var(dim=0, unbiased=False)
+    deviation = (variance_CHW + 1e-8).sqrt().mean().to(x_BCHW.dtype)
+    batch, _, height, width = x_BCHW.shape
+    return torch.cat([x_BCHW, deviation.expand(batch, 1, height, width)], dim=1)

@@ -1,0 +1,66 @@
+"""The engines that an exported file is checked with; what serves it later brings its own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import torch
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A loaded file: inputs by name to its one output."""
+
+    name: str
+    """Such as `onnxruntime-fp32`."""
+    full_precision: bool
+    """Whether it computes in float32 throughout."""
+    run: Callable[[Arrays], NDArray[np.generic]]
+
+
+def engines(onnx_file: Path, torchscript_file: Path) -> Iterator[Engine]:
+    """Every engine that can run the two files here; OpenVINO's bf16 only where the CPU has it. Loaded one at a time."""
+    yield onnxruntime_engine(onnx_file)
+    yield _openvino_engine(onnx_file, "f32")
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        yield _openvino_engine(onnx_file, "bf16")
+    yield _torchscript_engine(torchscript_file)
+
+
+def onnxruntime_engine(file: Path) -> Engine:
+    """ONNX Runtime on the CPU."""
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def run(inputs: Arrays) -> NDArray[np.generic]:
+        output: NDArray[np.generic] = session.run(None, dict(inputs))[0]
+        return output
+
+    return Engine("onnxruntime-fp32", True, run)
+
+
+def _openvino_engine(file: Path, precision: str) -> Engine:
+    """OpenVINO on the CPU, in `f32` or `bf16`."""
+    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(inputs: Arrays) -> NDArray[np.generic]:
+        return np.array(compiled(dict(inputs))[0])
+
+    return Engine(f"openvino-{precision.replace('f32', 'fp32')}", precision == "f32", run)
+
+
+def _torchscript_engine(file: Path) -> Engine:
+    """TorchScript on the CPU; its inputs are positional, in the order of the ONNX inputs."""
+    module = torch.jit.load(str(file), map_location="cpu").eval()
+
+    def run(inputs: Arrays) -> NDArray[np.generic]:
+        with torch.no_grad():
+            output: NDArray[np.generic] = module(*(torch.from_numpy(array) for array in inputs.values())).numpy()
+        return output
+
+    return Engine("torchscript-fp32", True, run)

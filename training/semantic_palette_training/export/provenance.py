@@ -1,0 +1,75 @@
+"""Where a bundle's weights come from: data with its licence, recipe, steps and time, for the manifest and the card."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from semantic_palette_training.data.scenes import Scenes
+from semantic_palette_training.export.sources import TrainedRun
+
+#: What is known about each data set by its name in recipes. `weights_licence` is what it asks of weights trained on it.
+DATA_FACTS: dict[str, dict[str, str]] = {
+    "camvid": {
+        "title": "CamVid, the Cambridge-driving Labeled Video Database",
+        "licence": "CC BY-NC 4.0",
+        "use": "personal and research use only",
+        "weights_licence": "CC BY-NC 4.0, inherited from the training data: research use only",
+        "citation": (
+            'G. J. Brostow, J. Fauqueur, R. Cipolla, "Semantic object classes in video: a high-definition ground truth '
+            'database", Pattern Recognition Letters, 2009; split of V. Badrinarayanan, A. Kendall, R. Cipolla, '
+            '"SegNet", PAMI, 2017.'
+        ),
+        "kind": "real street scenes, consecutive frames of a few videos of one city",
+    },
+    "streets": {
+        "title": "Streets, the procedural street scenes of semantic-palette",
+        "licence": "Apache-2.0",
+        "use": "any",
+        "weights_licence": "Apache-2.0",
+        "citation": "None needed.",
+        "kind": "drawn by a program; not photographs",
+    },
+}
+
+
+def data_record(run: TrainedRun, train: Scenes, heldout: Scenes) -> dict[str, Any]:
+    """The `data` of the manifest: name, licence and use, and which scenes exactly."""
+    return {
+        "name": run.data.name,
+        **DATA_FACTS[run.data.name],
+        "scenes": {"train": len(train), "heldout": len(heldout)},
+        "train_digest": train.digest(),
+    }
+
+
+def training_record(run: TrainedRun) -> dict[str, Any]:
+    """The `training` of the manifest: recipe without paths, architecture, steps and time by stage."""
+    recipe = run.recipe | {"data": {key: value for key, value in run.recipe["data"].items() if key != "root"}}
+    configs = {"layout": run.layout.config, "image": run.image.config}
+    stages = {
+        stage: {
+            "steps": run.steps[stage],
+            "seconds": round(stage_seconds(run.directory / stage / "curves")),
+            "model_config": asdict(config),
+        }
+        for stage, config in configs.items()
+    }
+    palette = {key: run.palette_report[key] for key in ("criterion", "components")}
+    return {"recipe": recipe, "stages": {"palette": palette, **stages}}
+
+
+def stage_seconds(curves: Path) -> float:
+    """Time that a stage trained: the sum over its sessions of first to last event of the curves; 0 without curves."""
+    total = 0.0
+    for file in sorted(curves.glob("events.out.tfevents.*")):
+        times = list(_event_times(file))
+        total += times[-1] - times[0] if times else 0.0
+    return total
+
+
+def _event_times(file: Path) -> Iterator[float]:
+    for event in EventFileLoader(str(file)).Load():
+        yield float(event.wall_time)
