@@ -78,3 +78,16 @@ def test_scraped_port_is_the_one_that_is_served(config: str) -> None:
     ports |= {discovery["port"] for discovery in job.get("dns_sd_configs", [])}
 
     assert ports == {ServerSettings.model_fields["metrics_port"].default}
+
+
+def test_documentation_lists_every_metric_and_no_other() -> None:
+    metrics = Metrics()
+    metrics.registry.register(ShareCollector(PREFIX, ["sky"]))
+    defined = {
+        family.name.removeprefix(f"{PREFIX}_") + ("_total" if family.type == "counter" else "")
+        for family in metrics.registry.collect()
+    }
+
+    table = (ROOT / "docs" / "monitoring.md").read_text()
+
+    assert set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram)", table, flags=re.MULTILINE)) == defined
