@@ -23,7 +23,7 @@ Labels = npt.NDArray[np.intp]
 _TIE_BREAK = 2.0**-26
 """Relative size of the tie-breaking term: a quarter of the rounding of float32."""
 _GOLDEN = 0.6180339887498949
-_SAMPLE_PIXELS = 2048
+_SAMPLE_PIXELS = 4096
 _BOUNDARY_PIXELS = 2048
 _MAX_SWEEPS = 24
 _LEFT_TO_PATHS = 6
@@ -39,25 +39,31 @@ def assign(scores: npt.NDArray[np.float32], counts: IntArray) -> Labels:
     """
     utilities, offsets = _prepare(scores)
     margins, labels = _best_two(utilities, offsets)
-    if _num_misplaced(labels, counts) > labels.size // 16:
+    num_misplaced = _num_misplaced(labels, counts)
+    if num_misplaced > labels.size // 16:
         # The step is odd, so that the sample does not fall on a few columns of the layout.
         sample = np.ascontiguousarray(utilities[:, :: max(1, labels.size // _SAMPLE_PIXELS) | 1])
-        offsets = _sweep(sample, np.rint(counts * (sample.shape[1] / labels.size)).astype(np.int64), offsets)
+        targets = np.rint(counts * (sample.shape[1] / labels.size)).astype(np.int64)
+        offsets = _sweep(sample, targets, offsets, patience=len(counts) // 2)
         margins, labels = _best_two(utilities, offsets)
+        num_misplaced = _num_misplaced(labels, counts)
     size = _BOUNDARY_PIXELS
-    while num_misplaced := _num_misplaced(labels, counts):
+    while num_misplaced:
         size = min(max(size, 4 * num_misplaced), labels.size)
         near = np.argpartition(margins, size - 1)[:size]
         targets = counts - _count(labels, len(counts)) + _count(labels[near], len(counts))
         if targets.min() < 0:
-            size *= 4
+            size *= 2
             continue
         moved, near_labels = _solve(np.ascontiguousarray(utilities[:, near]), targets, offsets)
         if size == labels.size or np.ptp(moved - offsets) <= margins[near[-1]]:
             labels[near] = near_labels
             break
-        offsets, size = moved, size * 2
+        before, offsets = num_misplaced, moved
         margins, labels = _best_two(utilities, offsets)
+        num_misplaced = _num_misplaced(labels, counts)
+        if 2 * num_misplaced > before:
+            size *= 2
     return labels
 
 
@@ -71,9 +77,11 @@ def _prepare(scores: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
     utilities /= scale
     smallest = float(spans[spans > 0.0].min(initial=scale)) / scale
     # A different low-discrepancy sequence for every pair of classes, so that no two pixels tie for a change of class.
-    pixel = np.arange(scores.shape[1]) * _GOLDEN % 1.0
+    pixel = np.arange(scores.shape[1]) * _GOLDEN
     for i, utility in enumerate(utilities):
-        utility += (smallest - utility) * (pixel * (i + 1) % 1.0) * _TIE_BREAK
+        step = pixel * (i + 1)
+        step -= np.floor(step)
+        utility += (smallest - utility) * step * _TIE_BREAK
     return utilities, offsets / scale
 
 
@@ -107,7 +115,7 @@ def _solve(utilities: FloatArray, targets: IntArray, offsets: FloatArray) -> tup
     return offsets + _augment(values, labels, excess), labels
 
 
-def _sweep(utilities: FloatArray, targets: IntArray, offsets: FloatArray) -> FloatArray:
+def _sweep(utilities: FloatArray, targets: IntArray, offsets: FloatArray, patience: int = _LEFT_TO_PATHS) -> FloatArray:
     """Returns offsets [A] at which few pixels are misplaced, by exact coordinate steps on the dual."""
     offsets = offsets.copy()
     values = utilities + offsets[:, None]
@@ -121,7 +129,7 @@ def _sweep(utilities: FloatArray, targets: IntArray, offsets: FloatArray) -> Flo
                 offsets[i] = -_threshold(lead, target)
                 num_wrong += abs(wrong)
             np.add(utilities[i], offsets[i], out=values[i])
-        if num_wrong <= 2 * _LEFT_TO_PATHS:
+        if num_wrong <= 2 * patience:
             break
     return offsets
 
