@@ -74,10 +74,13 @@ def test_images_names_the_missing_builder() -> None:
 
 def test_versions_of_the_package_and_of_the_deployed_image_agree() -> None:
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
-    kustomization = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "base" / "kustomization.yaml").read_text())
+    kubernetes = ROOT / "deploy" / "kubernetes"
+    (image,) = yaml.safe_load((kubernetes / "base" / "kustomization.yaml").read_text())["images"]
+    writer = yaml.safe_load((kubernetes / "model-store-writer.yaml").read_text())
 
     assert version is not None
-    assert [image["newTag"] for image in kustomization["images"]] == [version.group(1)]
+    assert image["newTag"] == version.group(1)
+    assert writer["spec"]["containers"][0]["image"] == f"{image['newName']}:{image['newTag']}"
 
 
 @pytest.mark.parametrize("script", [".ci/run", "scripts/setup", "scripts/up", "scripts/images"])

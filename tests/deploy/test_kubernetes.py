@@ -56,6 +56,18 @@ def test_every_rendering_is_valid_kubernetes(rendered: str, run_tool: RunTool, t
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_writer_of_the_model_store_is_valid_and_uses_its_claim(run_tool: RunTool) -> None:
+    path = KUBERNETES / "model-store-writer.yaml"
+    pod = yaml.safe_load(path.read_text())
+    claim = yaml.safe_load((KUBERNETES / "base" / "model-store.yaml").read_text())
+
+    result = run_tool(Path(sys.executable).parent / "kubernetes-validate", "--strict", path)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
 def test_base_has_a_deployment_and_a_headless_service_for_each_service(run_tool: RunTool) -> None:
     manifests = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", KUBERNETES / "base").stdout))
 
