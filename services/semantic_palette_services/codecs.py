@@ -73,7 +73,7 @@ _ORIGIN_VALUES = {choice: value for value, choice in _ORIGINS.items()}
 def _choice(table: Mapping[_Value, _Choice], value: int, field: str) -> _Choice:
     choice = next((choice for known, choice in table.items() if known == value), None)
     if choice is None:
-        raise InvalidInputError(field, value, "allowed: " + ", ".join(f"{k} ({v.value})" for k, v in table.items()))
+        raise InvalidInputError(field, value, ", ".join(f"{k} ({v.value})" for k, v in table.items()) + " are allowed")
     return choice
 
 
@@ -146,12 +146,14 @@ def layout_from_proto(message: common_pb2.LabelMap, bundle: BundleView, field: s
     optional = encoding is LabelEncoding.PNG
     for axis, given, wanted in (("height", message.height, bundle.height), ("width", message.width, bundle.width)):
         if given != wanted and not (optional and given == 0):
-            raise InvalidInputError(f"{field}.{axis}", given, f"allowed: {wanted}, the {axis} of bundle {bundle.name}")
+            raise InvalidInputError(
+                f"{field}.{axis}", given, f"{wanted}, the {axis} of bundle {bundle.name}, is allowed"
+            )
     num_classes = bundle.label_space.num_classes
     if encoding is LabelEncoding.PNG:
         return decode_png(message.data, num_classes, bundle.height, bundle.width, f"{field}.data")
     if len(message.data) != bundle.height * bundle.width:
-        allowed = f"allowed: height * width = {bundle.height * bundle.width} bytes"
+        allowed = f"height * width = {bundle.height * bundle.width} bytes are allowed"
         raise InvalidInputError(f"{field}.data", f"{len(message.data)} bytes", allowed)
     labels = np.frombuffer(message.data, dtype=np.uint8).reshape(bundle.height, bundle.width)
     return check_labels(labels, num_classes, field=f"{field}.data")

@@ -48,7 +48,9 @@ class ImageEncoding:
     def __post_init__(self) -> None:
         if self.format is ImageFormat.JPEG:
             if not 0 <= self.quality <= 100:
-                raise InvalidInputError("image_quality", self.quality, "allowed: 1 to 100, or 0 for the default of 95")
+                raise InvalidInputError(
+                    "image_quality", self.quality, "1 to 100 is allowed, or 0 for the default of 95"
+                )
         elif self.quality:
             raise InvalidInputError("image_quality", self.quality, f"{self.format.value} takes no quality; leave it 0")
 

@@ -36,7 +36,7 @@ def check_count(field: str, count: int, maximum: int) -> None:
         InvalidInputError: it is not; names the field.
     """
     if not 1 <= count <= maximum:
-        raise InvalidInputError(field, count, f"allowed: 1 to {maximum}")
+        raise InvalidInputError(field, count, f"1 to {maximum} is allowed")
 
 
 def check_range_end(first_index: int, count: int) -> None:
@@ -47,5 +47,5 @@ def check_range_end(first_index: int, count: int) -> None:
     """
     if first_index > MAX_UINT64 - (count - 1):
         raise InvalidInputError(
-            "first_index", first_index, f"allowed with count {count}: 0 to {MAX_UINT64 - count + 1}"
+            "first_index", first_index, f"0 to {MAX_UINT64 - count + 1} is allowed with count {count}"
         )

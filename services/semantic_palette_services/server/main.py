@@ -49,8 +49,6 @@ async def serve(settings: ServerSettings) -> None:
 def _announce(settings: ServerSettings, server: RunningServer) -> None:
     if server.bundle is not None:
         logger.info("bundle %s/%s, digest %s", server.bundle.name, server.bundle.version, server.bundle.digest)
-        for model in server.bundle.models.values():
-            logger.info("engine of %s: %s", model.operation, model.choice.explain())
     logger.info(
         "serving %s at %s, health port %s, metrics port %s",
         ", ".join(settings.services),

@@ -1,0 +1,163 @@
+"""Commands that this package adds to ``semantic-palette``: serve, models, status.
+
+Only typer is imported here: the commands import what they need when they run, so that ``--help`` needs no extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from semantic_palette_services.runtime.store import ModelStore
+
+ModelStoreOption = Annotated[
+    Path, typer.Option("--model-store", envvar="SEMANTIC_PALETTE_MODEL_STORE", help="Folder of the bundles.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(serve)
+    app.command()(status)
+    models = typer.Typer(help="Bundles of the model store.", no_args_is_help=True)
+    models.command("list")(list_bundles)
+    models.command("show")(show)
+    models.command("activate")(activate)
+    models.command("rollback")(rollback)
+    app.add_typer(models, name="models")
+
+
+def serve(
+    services: Annotated[str | None, typer.Option(help="palette,layout,image,factory or some of them.")] = None,
+    model_store: Annotated[Path | None, typer.Option(help="Folder of the bundles.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="NAME, NAME/VERSION or NAME/VERSION@SHA256.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or openvino-bf16.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address that the ports listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the services.")] = None,
+    health_port: Annotated[int | None, typer.Option(help="Port of grpc.health.v1 for the kubelet.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port that Prometheus scrapes.")] = None,
+    palette_address: Annotated[str | None, typer.Option(help="Palette service of the factory.")] = None,
+    layout_address: Annotated[str | None, typer.Option(help="Layout service of the factory.")] = None,
+    image_address: Annotated[str | None, typer.Option(help="Image service of the factory.")] = None,
+) -> None:
+    """Serve bundles over gRPC until SIGTERM or Ctrl-C, then finish what was accepted.
+
+    What is not given here is read from SEMANTIC_PALETTE_ environment variables, such as SEMANTIC_PALETTE_BUNDLE.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    import asyncio
+
+    from pydantic import ValidationError
+
+    from semantic_palette_services.server.logs import configure_logging
+    from semantic_palette_services.server.main import serve as serve_until_stopped
+    from semantic_palette_services.server.settings import ServerSettings
+
+    try:
+        settings = ServerSettings(**given)
+    except ValidationError as error:
+        raise _failure("\n".join(_describe(problem) for problem in error.errors())) from error
+    configure_logging(settings.log_level)
+    with _errors_as_messages():
+        asyncio.run(serve_until_stopped(settings))
+
+
+def _describe(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {message} ({problem['input']!r} was given)" if where else message
+
+
+def _failure(message: str) -> typer.Exit:
+    typer.echo(f"Error: {message}", err=True)
+    return typer.Exit(2)
+
+
+@contextmanager
+def _errors_as_messages() -> Iterator[None]:
+    """What the user can mend is a message and an exit status, not a traceback."""
+    from semantic_palette.errors import SemanticPaletteError
+
+    try:
+        yield
+    except SemanticPaletteError as error:
+        raise _failure(str(error)) from error
+
+
+def status(
+    address: Annotated[str, typer.Option(help="HOST:PORT of the services.")] = "127.0.0.1:50051",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 5.0,
+) -> None:
+    """Show which services answer at an address, and which bundle. Exits with 1 unless all that are there serve."""
+    import asyncio
+
+    from rich.console import Console
+
+    from semantic_palette_services.server.status import read_status
+
+    report = asyncio.run(read_status(address, timeout))
+    console = Console()
+    console.print(report.table())
+    if not report.serving:
+        raise typer.Exit(1)
+
+
+def list_bundles(model_store: ModelStoreOption = Path("model_store")) -> None:
+    """List the bundles and their versions; the active one is marked with a star."""
+    with _errors_as_messages():
+        store = _store(model_store)
+        for name in store.names():
+            active = store.active_version(name)
+            versions = " ".join(f"{version}*" if version == active else version for version in store.versions(name))
+            typer.echo(f"{name}: {versions}")
+
+
+def show(
+    bundle: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model_store: ModelStoreOption = Path("model_store"),
+) -> None:
+    """Show what is in a bundle, after verifying the digest of every file."""
+    import json
+
+    from semantic_palette_services.runtime.store import BundleReference
+
+    with _errors_as_messages():
+        reference = BundleReference.parse(bundle)
+        files = _store(model_store).open(reference.name, reference.version, digest=reference.digest)
+        typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
+
+
+def activate(
+    bundle: Annotated[str, typer.Argument(help="NAME/VERSION.")],
+    model_store: ModelStoreOption = Path("model_store"),
+) -> None:
+    """Make a version the active one; the version before it is kept for rollback. Servers take it when they start."""
+    from semantic_palette_services.runtime.store import BundleReference
+
+    with _errors_as_messages():
+        reference = BundleReference.parse(bundle)
+        if reference.name is None or reference.version is None:
+            raise _failure(f"bundle: {bundle!r} is not allowed; NAME/VERSION is")
+        _store(model_store).activate(reference.name, reference.version)
+        typer.echo(f"{reference.name}: version {reference.version} is active")
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="Name of the bundle.")],
+    model_store: ModelStoreOption = Path("model_store"),
+) -> None:
+    """Make the version that was active before the active one again."""
+    with _errors_as_messages():
+        version = _store(model_store).rollback(name)
+        typer.echo(f"{name}: version {version} is active")
+
+
+def _store(model_store: Path) -> ModelStore:
+    from semantic_palette_services.runtime.store import ModelStore
+
+    return ModelStore(model_store)

@@ -1,0 +1,75 @@
+"""What ``semantic-palette status`` finds out about a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.table import Table
+
+from semantic_palette.v1 import palette_service_pb2, palette_service_pb2_grpc
+from semantic_palette_services.server.composition import SERVICE_FULL_NAMES
+
+NOT_HERE = "not here"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """The health of each service at an address, and the bundle of its palette service.
+
+    Attributes:
+        address: the address.
+        services: "SERVING", "NOT_SERVING", "not here", or the gRPC status of the failure, by service.
+        bundle: facts about the bundle; empty where no palette service answers.
+    """
+
+    address: str
+    services: dict[str, str]
+    bundle: dict[str, str]
+
+    @property
+    def serving(self) -> bool:
+        """Whether there are services, and all of them serve."""
+        here = [status for status in self.services.values() if status != NOT_HERE]
+        return bool(here) and all(status == "SERVING" for status in here)
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(title=self.address, show_header=False)
+        for name, value in (self.services | self.bundle).items():
+            table.add_row(name, value)
+        return table
+
+
+async def read_status(address: str, timeout: float) -> ServerStatus:
+    """Ask the server at ``address``; waits at most ``timeout`` seconds for each answer."""
+    target = address if ":/" in address else f"dns:///{address}"
+    async with aio.insecure_channel(target) as channel:
+        services: dict[str, str] = {
+            service: await _health(channel, full_name, timeout) for service, full_name in SERVICE_FULL_NAMES.items()
+        }
+        bundle = await _bundle(channel, timeout) if services["palette"] == "SERVING" else {}
+    return ServerStatus(address, services, bundle)
+
+
+async def _health(channel: aio.Channel, service: str, timeout: float) -> str:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        response = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
+    except aio.AioRpcError as error:
+        return NOT_HERE if error.code() is grpc.StatusCode.NOT_FOUND else error.code().name
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+
+
+async def _bundle(channel: aio.Channel, timeout: float) -> dict[str, str]:
+    stub = palette_service_pb2_grpc.PaletteServiceStub(channel)  # type: ignore[no-untyped-call]
+    response = await stub.GetLabelSpace(palette_service_pb2.GetLabelSpaceRequest(), timeout=timeout)
+    return {
+        "bundle": f"{response.bundle.name}/{response.bundle.version}",
+        "digest": response.bundle.digest,
+        "label space": f"{response.name}: " + ", ".join(entry.name for entry in response.classes),
+        "size": f"{response.height} x {response.width} pixels (height x width)",
+    }
