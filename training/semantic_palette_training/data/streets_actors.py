@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from semantic_palette_training.data.streets_stage import CLASS, Canvas, Choices, Colour, Material, Plane, Point, Surface
 
 _CARS: tuple[Colour, ...] = (
@@ -33,58 +36,104 @@ _TAIL_LIGHT: Colour = (0.80, 0.10, 0.08)
 _HEAD_LIGHT: Colour = (0.98, 0.96, 0.86)
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The shape of a car: a box up to the waist and a cabin on it that narrows by `inset` towards the roof."""
+
+    s: float
+    z: float
+    half: float
+    length: float
+    waist: float
+    roof: float
+    inset: float
+    cabin: tuple[float, float]
+    """Where the cabin begins and ends, in lengths from the near end."""
+    colour: Colour
+
+
 def car(canvas: Canvas, choices: Choices, s: float, z: float, oncoming: bool, length: float = 4.2) -> None:
     """A car with its near end at distance z, seen from behind or (`oncoming`) from the front; long ones are vans."""
-    tall = length > 5.0
-    half, roof, waist = (1.15, choices.between(2.5, 3.1), 1.4) if tall else (0.9, choices.between(1.4, 1.75), 0.9)
     colour = choices.colour(_CARS)
-    canvas.shadow([(s - half - 0.2, z - 0.2), (s - half - 0.2, z + length), (s + half + 0.2, z + length)])
-    canvas.shadow([(s - half - 0.2, z - 0.2), (s + half + 0.2, z - 0.2), (s + half + 0.2, z + length)])
-    if abs(s + canvas.camera.shift(z)) > half:
-        _car_side(canvas, colour, s, z, length, half, waist, roof)
-    _car_end(canvas, colour, s, z, half, waist, roof, _HEAD_LIGHT if oncoming else _TAIL_LIGHT)
+    if length > 5.0:
+        body = _Body(s, z, 1.15, length, 1.4, choices.between(2.5, 3.1), 0.04, (0.0, 1.0), colour)
+    else:
+        cabin = (0.24, 0.95) if oncoming else (0.0, 0.68)
+        body = _Body(s, z, 0.9, length, 0.9, choices.between(1.4, 1.75), 0.2, cabin, colour)
+    left, right, near, far = s - body.half - 0.2, s + body.half + 0.2, z - 0.2, z + length
+    canvas.shadow([(left, near), (left, far), (right, far), (right, near)])
+    side = s + math.copysign(body.half, -s - canvas.camera.shift(z))
+    beside = abs(s + canvas.camera.shift(z)) > body.half
+    if beside:
+        _car_side(canvas, body, side, body.waist, body.roof, body.cabin, _GLASS)
+    _car_cabin(canvas, body)
+    if beside:
+        _car_side(canvas, body, side, 0.25, body.waist, (0.0, 1.0), None)
+    _car_end(canvas, body, _HEAD_LIGHT if oncoming else _TAIL_LIGHT)
 
 
 def _car_side(
-    canvas: Canvas, colour: Colour, s: float, z: float, length: float, half: float, waist: float, roof: float
+    canvas: Canvas, body: _Body, side: float, low: float, high: float, span: tuple[float, float], glass: Colour | None
 ) -> None:
-    side = s - half if s + canvas.camera.shift(z) > 0 else s + half
-    x_near, x_far = side + canvas.camera.shift(z), side + canvas.camera.shift(z + length)
-    slope = (x_far - x_near) / length
+    """The cabin's side with its window, or (without `glass`) the side of the box with two wheels."""
+    slope = (canvas.camera.shift(body.z + body.length) - canvas.camera.shift(body.z)) / body.length
+    offset = side + canvas.camera.shift(body.z) - slope * body.z
+    inset = math.copysign(body.inset, body.s - side) if glass else 0.0
 
-    def panel(tint: Colour) -> Surface:
-        return Surface(CLASS["car"], Material.PLAIN, tint, Plane.SIDE, x_near - slope * z, slope)
+    def quad(margin: float, tint: Colour) -> None:
+        bottom, top = low + margin, high - 2 * margin
+        ends = body.z + span[0] * body.length + 3 * margin, body.z + span[1] * body.length - 3 * margin
+        slant = 0.12 * body.length if glass and body.inset > 0.1 else 0.0
+        corners: list[Point] = [(side, bottom, ends[0]), (side, bottom, ends[1] + slant / 2)]
+        corners += [(side + inset, top, ends[1] - slant), (side + inset, top, ends[0])]
+        canvas.polygon(corners, Surface(CLASS["car"], Material.PLAIN, tint, Plane.SIDE, offset, slope))
 
-    def quad(low: float, high: float, bottom: tuple[float, float], top: tuple[float, float], tint: Colour) -> None:
-        corners = ((bottom[0], low), (bottom[1], low), (top[1], high), (top[0], high))
-        canvas.polygon([(side, y, z + part * length) for part, y in corners], panel(tint))
-
-    cabin = (0.02, 0.98) if roof > 2.0 else (0.10, 0.72)
-    quad(waist, roof, (0.0, cabin[1] + 0.1 if roof < 2.0 else 1.0), cabin, colour)
-    quad(waist + 0.05, roof - 0.12, (cabin[0] + 0.06, cabin[1]), (cabin[0] + 0.1, cabin[1] - 0.06), _GLASS)
-    quad(0.25, waist, (0.0, 1.0), (0.0, 1.0), colour)
+    quad(0.0, body.colour)
+    if glass:
+        quad(0.06, glass)
+        return
     for part in (0.18, 0.80):
         rim = [(-0.32, 0.0), (-0.23, 0.5), (0.0, 0.68), (0.23, 0.5), (0.32, 0.0)]
-        canvas.polygon([(side, y, z + part * length + along) for along, y in rim], panel(_RUBBER))
+        wheel = Surface(CLASS["car"], Material.PLAIN, _RUBBER, Plane.SIDE, offset, slope)
+        canvas.polygon([(side, y, body.z + part * body.length + along) for along, y in rim], wheel)
 
 
-def _car_end(
-    canvas: Canvas, colour: Colour, s: float, z: float, half: float, waist: float, roof: float, light: Colour
-) -> None:
+def _car_cabin(canvas: Canvas, body: _Body) -> None:
+    """The near end of the cabin with its window, and the bonnet in front of it where there is one."""
+    z = body.z + body.cabin[0] * body.length
+    shell = Surface(CLASS["car"], Material.PLAIN, body.colour, Plane.FRONT, z)
+    window = Surface(CLASS["car"], Material.PLAIN, _GLASS, Plane.FRONT, z)
+    top = body.half - body.inset
+    canvas.taper(body.s, body.half, top, body.waist, body.roof, z, shell)
+    canvas.taper(body.s, body.half - 0.1, top - 0.1, body.waist + 0.04, body.roof - 0.12, z, window)
+    if z > body.z:
+        left, right = body.s - body.half, body.s + body.half
+        corners = [
+            (left, body.waist, body.z),
+            (left, body.waist, z),
+            (right, body.waist, z),
+            (right, body.waist, body.z),
+        ]
+        canvas.polygon(corners, shell)
+
+
+def _car_end(canvas: Canvas, body: _Body, light: Colour) -> None:
+    """The near end of the box: wheels, panel, bumper, number plate and lights."""
+
     def part(tint: Colour, material: Material = Material.PLAIN) -> Surface:
-        return Surface(CLASS["car"], material, tint, Plane.FRONT, z)
+        return Surface(CLASS["car"], material, tint, Plane.FRONT, body.z)
 
-    shade = (colour[0] * 0.9, colour[1] * 0.9, colour[2] * 0.9)
-    inset = 0.04 if roof > 2.0 else 0.2
-    for centre in (s - half + 0.2, s + half - 0.2):
+    def shade(by: float) -> Colour:
+        return body.colour[0] * by, body.colour[1] * by, body.colour[2] * by
+
+    left, right, z = body.s - body.half, body.s + body.half, body.z
+    for centre in (left + 0.2, right - 0.2):
         canvas.box(centre - 0.13, centre + 0.13, 0.0, 0.4, z, part(_RUBBER))
-    canvas.taper(s, half - 0.02, half - inset, waist, roof, z, part(colour))
-    canvas.taper(s, half - 0.12, half - inset - 0.1, waist + 0.04, roof - 0.12, z, part(_GLASS))
-    canvas.box(s - half, s + half, 0.28, waist, z, part(shade))
-    canvas.box(s - half, s + half, 0.28, 0.45, z, part((colour[0] * 0.5, colour[1] * 0.5, colour[2] * 0.5)))
-    canvas.box(s - 0.26, s + 0.26, 0.47, 0.60, z, part((0.85, 0.85, 0.78)))
-    for centre in (s - half + 0.17, s + half - 0.17):
-        canvas.box(centre - 0.14, centre + 0.14, waist - 0.26, waist - 0.1, z, part(light, Material.LAMP))
+    canvas.box(left, right, 0.28, body.waist, z, part(shade(0.9)))
+    canvas.box(left, right, 0.28, 0.45, z, part(shade(0.5)))
+    canvas.box(body.s - 0.26, body.s + 0.26, 0.47, 0.60, z, part((0.85, 0.85, 0.78)))
+    for centre in (left + 0.17, right - 0.17):
+        canvas.box(centre - 0.14, centre + 0.14, body.waist - 0.26, body.waist - 0.1, z, part(light, Material.LAMP))
 
 
 def pedestrian(canvas: Canvas, choices: Choices, s: float, z: float) -> None:
