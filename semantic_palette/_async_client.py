@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import grpc.aio
-
 from semantic_palette import _conversions as convert
 from semantic_palette import _requests as requests
-from semantic_palette._channel import channel_target, open_channel
+from semantic_palette._channel import Connection, channel_target, open_channel
 from semantic_palette._client_types import (
     BundleDescription,
     ImageBatch,
@@ -27,12 +25,6 @@ from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.pair import Adherence
-from semantic_palette.v1 import (
-    factory_service_pb2_grpc,
-    image_service_pb2_grpc,
-    layout_service_pb2_grpc,
-    palette_service_pb2_grpc,
-)
 
 
 class AsyncClient:
@@ -54,7 +46,7 @@ class AsyncClient:
         self._address = address
         self._timeout = requests.check_timeout(timeout)
         self._retry = retry or RetryPolicy()
-        self._channel: grpc.aio.Channel | None = None
+        self._opened: Connection | None = None
         self._closed = False
         self._streams: weakref.WeakSet[PairStream] = weakref.WeakSet()
         self._bundles: dict[str, BundleDescription] = {}
@@ -72,9 +64,9 @@ class AsyncClient:
         self._closed = True
         for stream in list(self._streams):
             await stream.aclose()
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        if self._opened is not None:
+            await self._opened.channel.close()
+            self._opened = None
 
     async def label_space(self, bundle: str | None = None, *, digest: str | None = None) -> BundleDescription:
         """Asks for the classes and the image size of a bundle (default: the service's default bundle)."""
@@ -93,8 +85,7 @@ class AsyncClient:
         """Draws palettes from the bundle's palette model; draw i depends on (bundle, seed, i, constraints) alone."""
         request = requests.palettes_request(requests.selector(bundle, digest), count, seed, first_index, constraints)
         attempts = self._attempts(self._timeout, pinned=digest is not None)
-        stub = palette_service_pb2_grpc.PaletteServiceStub(self._open_channel())
-        response = await call_unary(stub.SamplePalettes, request, attempts)
+        response = await call_unary(self._connection.palette.SamplePalettes, request, attempts)
         space = (await self._describe(response.bundle.name, response.bundle.digest, attempts)).label_space
         return [convert.sampled_palette_from_proto(palette, space) for palette in response.palettes]
 
@@ -115,8 +106,7 @@ class AsyncClient:
         request = requests.layouts_request(
             selector, items, description.label_space, adherence, deterministic, constraints
         )
-        stub = layout_service_pb2_grpc.LayoutServiceStub(self._open_channel())
-        response = await call_unary(stub.GenerateLayouts, request, attempts)
+        response = await call_unary(self._connection.layout.GenerateLayouts, request, attempts)
         layouts = [convert.generated_layout_from_proto(layout, description) for layout in response.layouts]
         return LayoutBatch(
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), layouts
@@ -137,8 +127,7 @@ class AsyncClient:
             requests.selector(bundle, digest), items, deterministic, image_format, image_quality
         )
         attempts = self._attempts(self._timeout, pinned=digest is not None)
-        stub = image_service_pb2_grpc.ImageServiceStub(self._open_channel())
-        response = await call_unary(stub.TranslateLayouts, request, attempts)
+        response = await call_unary(self._connection.image.TranslateLayouts, request, attempts)
         images = [convert.image_from_proto(image) for image in response.images]
         return ImageBatch(
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), images
@@ -216,8 +205,7 @@ class AsyncClient:
             return request, description
 
         def open_call(request: Request, remaining: float | None) -> Call:
-            stub = factory_service_pb2_grpc.FactoryServiceStub(self._open_channel())
-            call: Call = stub.GeneratePairs(request, timeout=remaining)
+            call: Call = self._connection.factory.GeneratePairs(request, timeout=remaining)
             return call
 
         stream = PairStream(prepare, open_call, lambda: self._attempts(timeout, pinned=True))
@@ -227,18 +215,20 @@ class AsyncClient:
     async def _describe(self, bundle: str | None, digest: str | None, attempts: Attempts) -> BundleDescription:
         if digest and digest in self._bundles:
             return self._bundles[digest]
-        stub = palette_service_pb2_grpc.PaletteServiceStub(self._open_channel())
         request = requests.label_space_request(bundle, digest)
-        description = convert.description_from_proto(await call_unary(stub.GetLabelSpace, request, attempts))
+        description = convert.description_from_proto(
+            await call_unary(self._connection.palette.GetLabelSpace, request, attempts)
+        )
         self._bundles[description.identity.digest] = description
         return description
 
     def _attempts(self, timeout: float | None, *, pinned: bool) -> Attempts:
         return Attempts(self._retry, self._address, timeout=timeout, pinned=pinned)
 
-    def _open_channel(self) -> grpc.aio.Channel:
+    @property
+    def _connection(self) -> Connection:
         if self._closed:
             raise ClientClosedError("the client is closed")
-        if self._channel is None:  # not in __init__: a channel belongs to the running event loop
-            self._channel = open_channel(self._address)
-        return self._channel
+        if self._opened is None:  # not in __init__: a channel belongs to the running event loop
+            self._opened = Connection(open_channel(self._address))
+        return self._opened

@@ -2,10 +2,15 @@
 
 import json
 import re
+from typing import Any
 
 import grpc.aio
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
+from semantic_palette.v1.image_service_pb2_grpc import ImageServiceStub
+from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceStub
+from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceStub
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message in either direction, in bytes; gRPC's own default for received messages is 4 MiB."""
@@ -46,3 +51,12 @@ def channel_target(address: str) -> str:
 def open_channel(address: str) -> grpc.aio.Channel:
     """Opens a plaintext channel; connections are made by the first call."""
     return grpc.aio.insecure_channel(channel_target(address), options=_OPTIONS)
+
+
+class Connection:
+    """A channel and the stubs of the four services on it. Their generated code carries no types, hence Any."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        kinds: tuple[Any, ...] = (PaletteServiceStub, LayoutServiceStub, ImageServiceStub, FactoryServiceStub)
+        self.palette, self.layout, self.image, self.factory = (kind(channel) for kind in kinds)

@@ -104,7 +104,7 @@ class PairStream:
             if channel_was_closed():
                 raise ClientClosedError("the stream was closed while a pair was awaited") from None
             raise
-        if response is grpc.aio.EOF:
+        if not isinstance(response, Response):  # grpc.aio.EOF
             self._cancel_call()
             raise ProtocolError(f"the stream ended {request.count} pairs early, before index {request.first_index}")
         return response

@@ -40,13 +40,16 @@ class _LoopThread:
 
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            loop.run_forever()
-        finally:
-            unfinished = asyncio.all_tasks(loop)
+        async def cancel_the_rest() -> None:
+            unfinished = asyncio.all_tasks() - {asyncio.current_task()}
             for task in unfinished:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+        try:
+            loop.run_forever()
+            loop.run_until_complete(cancel_the_rest())
+        finally:
             loop.close()
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:

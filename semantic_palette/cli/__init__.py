@@ -1,0 +1,1 @@
+"""The command `semantic-palette`: thin calls of library code."""

@@ -1,0 +1,121 @@
+"""Runs a job into a folder: asks for the missing pairs and writes them as they come."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from semantic_palette.cli._backend import services
+from semantic_palette.cli._inputs import palette_field
+from semantic_palette.client import AsyncClient, BundleDescription
+from semantic_palette.label_space import LabelSpace
+from semantic_palette.pair import Pair
+from semantic_palette.palette import palette_from_shares
+from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
+from semantic_palette.writers.job import Job, StartedJob
+
+_GROUP_PAIRS, _GROUP_SECONDS = 16, 0.5
+"""Pairs are put on disk in groups, because each group costs a wait for the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which services to ask; without an address they are started in this process."""
+
+    address: str | None
+    model_store: Path
+    bundle: str | None
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one run added to a folder, and how long the services took for it."""
+
+    pairs: int
+    seconds: float
+
+
+async def run_job(
+    job: Job,
+    started: StartedJob | None,
+    folder: PairFolder,
+    writer: FolderWriter,
+    target: Target,
+    on_record: Callable[[PairRecord], None],
+) -> Written:
+    """Writes the pairs of the job from `writer.next_index` on, in one event loop with the services it may start.
+
+    Args:
+        job: what to make.
+        started: the same job as the folder has it, or None when the folder is new.
+        folder: where `writer` writes.
+        writer: an open writer.
+        target: which services.
+        on_record: is given every pair that is on disk.
+
+    Raises:
+        SemanticPaletteError: bad input, or services that fail. What was written is complete.
+    """
+    bundle = started.bundle.name if started else target.bundle
+    first = writer.next_index
+    async with (
+        services(target.address, target.model_store, bundle, target.engine) as address,
+        AsyncClient(address) as client,
+    ):
+        description = await client.label_space(bundle, digest=started.bundle.digest if started else None)
+        _check_names(job, description.label_space)
+        if started is None:
+            StartedJob(job, description.identity, description.label_space).write(folder.job_path)
+        begun = time.monotonic()
+        async with client.generate_pairs(
+            job.count - first,
+            seed=job.seed,
+            first_index=first,
+            palettes=job.palettes,
+            constraints=None if job.palettes else job.constraints,
+            adherence=job.adherence,
+            deterministic=job.deterministic,
+            bundle=description.identity.name,
+            digest=description.identity.digest,
+        ) as pairs:
+            await _store(pairs, writer, description, on_record)
+        return Written(writer.next_index - first, time.monotonic() - begun)
+
+
+def _check_names(job: Job, space: LabelSpace) -> None:
+    """Names and sums, before anything is written; the service would say the same, but not which file."""
+    job.constraints.bounds(space)
+    for i, shares in enumerate(job.palettes or ()):
+        palette_from_shares(space, shares, palette_field("palettes", i))
+
+
+async def _store(
+    pairs: AsyncIterator[Pair],
+    writer: FolderWriter,
+    description: BundleDescription,
+    on_record: Callable[[PairRecord], None],
+) -> None:
+    async def put_on_disk(group: list[Pair]) -> None:
+        writing = asyncio.ensure_future(asyncio.to_thread(writer.write, group, description.label_space))
+        try:
+            records = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing  # a thread cannot be cancelled: what it writes is to be whole before the folder is closed
+            raise
+        for record in records:
+            on_record(record)
+
+    group: list[Pair] = []
+    since = time.monotonic()
+    try:
+        async for pair in pairs:
+            group.append(pair)
+            if len(group) >= _GROUP_PAIRS or time.monotonic() - since >= _GROUP_SECONDS:
+                ready, group = group, []
+                await put_on_disk(ready)
+                since = time.monotonic()
+    finally:
+        if group:
+            await put_on_disk(group)

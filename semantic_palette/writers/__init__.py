@@ -1,0 +1,1 @@
+"""Writers of pairs, one file a format."""

@@ -1,0 +1,214 @@
+"""Pairs as a plain folder.
+
+labels/<id>.png   8-bit class ids
+images/<id>.png   RGB
+pairs.jsonl       one object a pair, in order of index; a pair is complete when its line is there
+job.json          what was asked, see `job.py`
+
+A pair's files come into place by rename and before its line, so that whatever interrupts the writer leaves complete
+pairs only; the next writer drops a torn last line and goes on after the last complete pair.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.label_space import LabelSpace
+from semantic_palette.pair import EngineIdentity, Pair, Provenance
+from semantic_palette.palette import shares_from_palette
+from semantic_palette.writers.job import FolderError, Job, StartedJob
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """One line of pairs.jsonl."""
+
+    id: str
+    """Index of the pair, six digits or more."""
+    seed: int
+    requested: dict[str, float]
+    """Share of every class, by name."""
+    achieved: dict[str, float]
+    """Share of every class, by name."""
+    kl: float
+    """KL(requested || achieved) in nats."""
+    label: str
+    """Path of the layout, relative to the folder."""
+    image: str
+    """Path of the image, relative to the folder."""
+    bundle: str
+    bundle_digest: str
+    engine: str
+    """Engine and precision such as "openvino-bf16"; of layout and image, joined by "+", where they differ."""
+
+    @classmethod
+    def of(cls, pair: Pair, space: LabelSpace) -> "PairRecord":
+        """Describes a pair."""
+        pair_id = f"{pair.index:06d}"
+        return cls(
+            id=pair_id,
+            seed=pair.provenance.seed,
+            requested=shares_from_palette(space, pair.requested),
+            achieved=shares_from_palette(space, pair.achieved),
+            kl=pair.kl,
+            label=f"labels/{pair_id}.png",
+            image=f"images/{pair_id}.png",
+            bundle=pair.provenance.bundle.name,
+            bundle_digest=pair.provenance.bundle.digest,
+            engine=_engine(pair.provenance),
+        )
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "PairRecord | None":
+        """Reads a line; None when it is torn."""
+        if not line.endswith(b"\n"):
+            return None
+        try:
+            data = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(data, dict) or set(data) != {f.name for f in fields(cls)}:
+            return None
+        return cls(**data)
+
+
+class PairFolder:
+    """A folder of pairs, for reading."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.index_path = root / "pairs.jsonl"
+        self.job_path = root / "job.json"
+
+    def started_job(self) -> StartedJob | None:
+        """Returns the job of the folder, or None when the folder is new.
+
+        Raises:
+            FolderError: the job cannot be read, or there are pairs without a job.
+        """
+        if self.job_path.exists():
+            return StartedJob.read(self.job_path)
+        if self.index_path.exists():
+            raise FolderError(
+                f"{self.root} holds pairs but no job.json, so they cannot be continued; use another folder"
+            )
+        return None
+
+    def job_to_continue(self, job: Job, bundle: str | None) -> StartedJob | None:
+        """Returns the started job when it is the same as `job`, or None when the folder is new.
+
+        Raises:
+            InvalidInputError: the folder holds another job; says where they differ.
+            FolderError: as `started_job`.
+        """
+        started = self.started_job()
+        if started is None:
+            return None
+        differences = started.job.differences(job)
+        if bundle not in (None, started.bundle.name):
+            differences.append(f"bundle was {started.bundle.name!r} and is now {bundle!r}")
+        if differences:
+            reason = f"it holds another job ({'; '.join(differences)}); repeat its command or use another folder"
+            raise InvalidInputError("out", str(self.root), reason)
+        return started
+
+    def records(self) -> Iterator[PairRecord]:
+        """Yields the complete pairs in order of index."""
+        with self.index_path.open("rb") as index:
+            for line in index:
+                record = PairRecord.from_line(line)
+                if record is None:
+                    return
+                yield record
+
+
+class FolderWriter:
+    """Writes pairs to a folder, after those that are there. One writer at a time; use it as a context manager.
+
+    Args:
+        folder: where; it is made when it does not exist.
+        on_record: is given every complete pair that is already there, in order.
+
+    Raises:
+        FolderError: another process is writing to the folder.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: PairFolder, on_record: Callable[[PairRecord], None]) -> None:
+        self._folder = folder
+        for name in ("labels", "images"):
+            (folder.root / name).mkdir(parents=True, exist_ok=True)
+        self._partial = folder.root / ".partial"
+        self._index = folder.index_path.open("a+b")
+        try:
+            fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._index.close()
+            raise FolderError(f"another process is writing to {folder.root}") from None
+        self._partial.mkdir(exist_ok=True)
+        self.next_index = self._drop_incomplete(on_record)
+        """Index of the first pair that is not there."""
+
+    def write(self, pairs: Sequence[Pair], space: LabelSpace) -> list[PairRecord]:
+        """Adds pairs, of which the first is `next_index`, and returns their lines; they are on disk when it returns."""
+        records = [PairRecord.of(pair, space) for pair in pairs]
+        for pair, record in zip(pairs, records, strict=True):
+            self._place(record.label, pair.label_data)
+            self._place(record.image, pair.image_data)
+        self._index.write(b"".join(record.to_line() for record in records))
+        self._index.flush()
+        os.fsync(self._index.fileno())
+        self.next_index += len(pairs)
+        return records
+
+    def close(self) -> None:
+        """Removes temporary files and lets the next writer in."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _place(self, relative: str, data: bytes) -> None:
+        temporary = self._partial / relative.replace("/", "-")
+        temporary.write_bytes(data)
+        os.replace(temporary, self._folder.root / relative)
+
+    def _drop_incomplete(self, on_record: Callable[[PairRecord], None]) -> int:
+        """Keeps the longest run of complete pairs from index 0 and cuts the index after it."""
+        complete, end = 0, 0
+        self._index.seek(0)
+        for line in self._index:
+            record = PairRecord.from_line(line)
+            if record is None or record.id != f"{complete:06d}" or not self._has_files(record):
+                break
+            on_record(record)
+            complete, end = complete + 1, end + len(line)
+        self._index.truncate(end)
+        return complete
+
+    def _has_files(self, record: PairRecord) -> bool:
+        # An empty file is what a power cut leaves of one whose name reached the disk before its content.
+        paths = (self._folder.root / record.label, self._folder.root / record.image)
+        return all(path.is_file() and path.stat().st_size > 0 for path in paths)
+
+
+def _engine(provenance: Provenance) -> str:
+    engines: list[EngineIdentity | None] = [provenance.layout_engine, provenance.image_engine]
+    names = [f"{engine.engine}-{engine.precision}" for engine in engines if engine is not None]
+    return "+".join(dict.fromkeys(names))

@@ -1,0 +1,141 @@
+"""A folder holds complete pairs only, whatever interrupted its writer, and goes on where it stopped."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_services import DIGEST, SPACE, fake_pair
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.layout import decode_png
+from semantic_palette.pair import BundleIdentity, EngineIdentity
+from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
+from semantic_palette.writers.job import FolderError, Job, StartedJob
+
+JOB = Job(count=4, seed=9, minimum={"car": 0.1})
+STARTED = StartedJob(JOB, BundleIdentity("fake", "1", DIGEST), SPACE)
+
+
+def write(root: Path, *indices: int) -> None:
+    with FolderWriter(PairFolder(root), lambda record: None) as writer:
+        writer.write([fake_pair(index, seed=9) for index in indices], SPACE)
+
+
+def reopen(root: Path) -> tuple[int, list[str]]:
+    """The next index of a new writer, and the ids it found."""
+    found: list[PairRecord] = []
+    with FolderWriter(PairFolder(root), found.append) as writer:
+        return writer.next_index, [record.id for record in found]
+
+
+def test_a_line_has_the_contracts_keys_and_every_class(tmp_path):
+    write(tmp_path, 0, 1)
+    lines = (tmp_path / "pairs.jsonl").read_text().splitlines()
+    line = json.loads(lines[1])
+    assert set(line) == set("id seed requested achieved kl label image bundle bundle_digest engine".split())
+    assert (line["id"], line["label"], line["image"]) == ("000001", "labels/000001.png", "images/000001.png")
+    assert (line["seed"], line["bundle"], line["bundle_digest"], line["engine"]) == (9, "fake", DIGEST, "fake-fp32")
+    pair = fake_pair(1, seed=9)
+    for key, palette in (("requested", pair.requested), ("achieved", pair.achieved)):
+        assert list(line[key]) == list(SPACE.names)
+        assert list(line[key].values()) == palette.tolist()
+    np.testing.assert_array_equal(decode_png((tmp_path / line["label"]).read_bytes(), 12), pair.labels)
+    assert (tmp_path / line["image"]).read_bytes() == pair.image_data
+
+
+def test_engines_that_differ_are_both_named():
+    pair = fake_pair(0)
+    image_engine = EngineIdentity("openvino", "2", "bf16", "0")
+    mixed = dataclasses.replace(pair, provenance=dataclasses.replace(pair.provenance, image_engine=image_engine))
+    assert PairRecord.of(mixed, SPACE).engine == "fake-fp32+openvino-bf16"
+
+
+def test_nothing_temporary_is_left(tmp_path):
+    write(tmp_path, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "labels", "pairs.jsonl"]
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200])
+def test_a_torn_last_line_is_dropped(tmp_path, cut):
+    write(tmp_path, 0, 1, 2)
+    index = tmp_path / "pairs.jsonl"
+    whole = index.read_bytes()
+    index.write_bytes(whole[:-cut])
+    assert [record.id for record in PairFolder(tmp_path).records()] == ["000000", "000001"]
+    assert reopen(tmp_path) == (2, ["000000", "000001"])
+    write(tmp_path, 2)
+    assert index.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_pair_whose_file_is_missing_or_empty_is_made_again(tmp_path, damage):
+    write(tmp_path, 0, 1, 2)
+    damage(tmp_path / "images" / "000001.png")
+    assert reopen(tmp_path) == (1, ["000000"])
+
+
+def test_files_without_a_line_are_no_pair(tmp_path):
+    write(tmp_path, 0)
+    (tmp_path / "labels" / "000001.png").write_bytes(b"left over")
+    assert reopen(tmp_path)[0] == 1
+    write(tmp_path, 1)
+    assert (tmp_path / "labels" / "000001.png").read_bytes() == fake_pair(1, seed=9).label_data
+
+
+def test_lines_out_of_order_are_cut(tmp_path):
+    write(tmp_path, 0, 2)
+    assert reopen(tmp_path) == (1, ["000000"])
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    folder = PairFolder(tmp_path)
+    with (
+        FolderWriter(folder, lambda record: None),
+        pytest.raises(FolderError, match="another process is writing"),
+    ):
+        FolderWriter(folder, lambda record: None)
+    reopen(tmp_path)
+
+
+def test_a_job_is_read_as_it_was_written(tmp_path):
+    STARTED.write(tmp_path / "job.json")
+    assert StartedJob.read(tmp_path / "job.json") == STARTED
+    assert PairFolder(tmp_path).job_to_continue(JOB, None) == STARTED
+    assert PairFolder(tmp_path).job_to_continue(JOB, "fake") == STARTED
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"count": 5}, "count was 4 and is now 5"),
+        ({"seed": 1}, "seed was 9 and is now 1"),
+        ({"minimum": {}}, "minimum was {'car': 0.1} and is now {}"),
+        ({"adherence": "exact"}, "adherence was 'natural' and is now 'exact'"),
+        ({"palettes": [{"sky": 1.0}]}, "palettes was None"),
+    ],
+)
+def test_another_job_in_the_same_folder_is_refused_and_says_why(tmp_path, change, words):
+    STARTED.write(tmp_path / "job.json")
+    with pytest.raises(InvalidInputError) as caught:
+        PairFolder(tmp_path).job_to_continue(dataclasses.replace(JOB, **change), None)
+    assert words in str(caught.value)
+
+
+def test_another_bundle_is_another_job(tmp_path):
+    STARTED.write(tmp_path / "job.json")
+    with pytest.raises(InvalidInputError, match="bundle was 'fake' and is now 'camvid'"):
+        PairFolder(tmp_path).job_to_continue(JOB, "camvid")
+
+
+def test_pairs_without_a_job_and_broken_jobs_are_clear_errors(tmp_path):
+    write(tmp_path, 0)
+    with pytest.raises(FolderError, match=r"no job\.json"):
+        PairFolder(tmp_path).started_job()
+    job = tmp_path / "job.json"
+    for text in ("{", "[]", "{}", '{"schema_version": 2}', json.dumps({"schema_version": 1, "job": {"x": 1}})):
+        job.write_text(text)
+        with pytest.raises(FolderError):
+            PairFolder(tmp_path).started_job()
