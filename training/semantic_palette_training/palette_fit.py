@@ -53,7 +53,7 @@ class PaletteFit:
     @property
     def components(self) -> int:
         """The chosen number of components."""
-        return self.model.num_components
+        return int(self.model.num_components)
 
     def save(self, folder: Path) -> None:
         """Write `palette.npz` (plain arrays) and `palette.json` (criterion, components, scores) into `folder`."""

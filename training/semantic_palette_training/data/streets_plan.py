@@ -1,59 +1,32 @@
 """What a Streets scene is before anything is painted: its light, its street and the camera, drawn at random.
 
-A scene is one of five kinds of street. The kind sets ranges (house heights, trees, traffic, people) and every number is
-drawn anew within them, camera included, so that the class shares of the scenes vary widely.
+The kind of street and the hour of the day set ranges, and every number is drawn anew within them, camera included, so
+that the class shares of the scenes vary widely.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+from semantic_palette_training.data.streets_kinds import HOURS, KINDS, Hour, Kind, Rgb
 from semantic_palette_training.data.streets_stage import Camera, Choices
 
-Range = tuple[float, float]
 PARKING = 2.0
+
+
 """Metres of road beside the lanes that a parked car takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The ranges of one kind of street; lengths in metres, densities in things per 10 m of street and side."""
-
-    weight: float
-    lanes: Range
-    pavement: Range
-    verge: Range
-    setback: Range
-    houses: Range
-    """Probability that a plot is built on."""
-    storeys: Range
-    trees: Range
-    traffic: Range
-    parked: Range
-    people: Range
-    riders: Range
-
-
-_KINDS = (
-    Kind(0.27, (1, 2.9), (2, 5), (0, 0), (0, 1), (0.85, 1), (4, 12), (0, 0.3), (0.1, 0.9), (0, 1), (0.2, 2), (0, 0.4)),
-    Kind(0.22, (1, 3.9), (2, 4), (0, 3), (0, 6), (0.5, 1), (3, 9), (0.3, 1.1), (0.1, 1), (0, 0.8), (0, 1), (0, 0.3)),
-    Kind(
-        0.24, (1, 1.9), (1, 3), (0, 4), (2, 9), (0.5, 1), (2, 3.9), (0.2, 0.9), (0, 0.5), (0, 1.2), (0, 0.5), (0, 0.3)
-    ),
-    Kind(0.13, (1, 1.9), (2, 6), (2, 9), (6, 20), (0, 0.3), (2, 5), (0.8, 2), (0, 0.2), (0, 0.2), (0.2, 1.2), (0, 0.6)),
-    Kind(0.14, (1, 3.9), (0, 1), (2, 8), (10, 30), (0, 0.2), (2, 3), (0, 0.7), (0, 0.7), (0, 0), (0, 0.1), (0, 0.15)),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
     """Sun, sky and air of a scene; colours are linear light."""
 
-    sun: tuple[float, float, float]
+    sun: Rgb
     """Colour and strength of direct sun; 0 when overcast or at night."""
-    ambient: tuple[float, float, float]
-    zenith: tuple[float, float, float]
-    horizon: tuple[float, float, float]
+    ambient: Rgb
+    zenith: Rgb
+    horizon: Rgb
     sun_s: float
     """Metres sideways that a metre of height throws its shadow to the left; negative to the right."""
     clouds: float
@@ -61,6 +34,8 @@ class Light:
     """Visibility is halved about every 1 / haze metres."""
     lamps: float
     """How much of the lamps and lit windows shows, 0 by day to 1 by night."""
+    seed: int
+    """Varies clouds and grain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +69,26 @@ class Street:
 
 
 def draw_light(choices: Choices) -> Light:
+    """Draw the hour of the day and its weather."""
+    hour = _pick(choices, HOURS)
+    haze = hour.haze * choices.between(0.0003, 0.002) * (8.0 if choices.chance(0.08) else 1.0)  # sometimes fog
     side = 1.0 if choices.chance(0.5) else -1.0
-    clouds, haze = choices.between(0.0, 0.7), choices.between(0.0003, 0.002)
-    if choices.chance(0.08):  # fog
-        haze *= 8.0
-    low = side * choices.between(1.2, 2.4)
-    high = side * choices.between(0.3, 1.0)
-    time = choices.between(0.0, 1.0)
-    if time < 0.45:  # a clear day
-        return Light(
-            (1.0, 0.94, 0.82), (0.36, 0.43, 0.54), (0.12, 0.28, 0.62), (0.55, 0.70, 0.86), high, clouds, haze, 0
-        )
-    if time < 0.65:  # overcast
-        return Light((0, 0, 0), (0.68, 0.71, 0.75), (0.55, 0.60, 0.67), (0.78, 0.80, 0.82), high, 1.0, 2.5 * haze, 0.1)
-    if time < 0.82:  # the sun is low
-        return Light(
-            (1.1, 0.66, 0.32), (0.30, 0.29, 0.36), (0.16, 0.25, 0.48), (0.98, 0.66, 0.40), low, clouds, haze, 0.2
-        )
-    if time < 0.92:  # dusk
-        return Light((0, 0, 0), (0.20, 0.20, 0.28), (0.07, 0.09, 0.22), (0.55, 0.30, 0.26), low, clouds, haze, 0.8)
-    return Light((0, 0, 0), (0.075, 0.08, 0.11), (0.010, 0.014, 0.035), (0.07, 0.06, 0.08), low, clouds, haze, 1.0)
+    return Light(
+        sun=hour.sun,
+        ambient=hour.ambient,
+        zenith=hour.zenith,
+        horizon=hour.horizon,
+        sun_s=side * choices.between(*hour.sun_s),
+        clouds=choices.between(*hour.clouds),
+        haze=haze,
+        lamps=hour.lamps,
+        seed=choices.integer(2**31),
+    )
 
 
 def draw_street(choices: Choices) -> Street:
-    pick, kind = choices.between(0.0, 1.0), _KINDS[-1]
-    for candidate in _KINDS[:-1]:
-        if pick < candidate.weight:
-            kind = candidate
-            break
-        pick -= candidate.weight
+    """Draw the kind of street and settle its ranges."""
+    kind = _pick(choices, KINDS)
     lane = choices.between(2.8, 3.7)
     shoulder = choices.between(PARKING, 2.6) if choices.chance(0.6) else choices.between(0.2, 0.9)
     lanes = int(choices.between(*kind.lanes)), int(choices.between(*kind.lanes))
@@ -140,6 +106,7 @@ def draw_street(choices: Choices) -> Street:
 
 
 def draw_camera(choices: Choices, street: Street, aspect: float) -> Camera:
+    """Draw where the camera stands (in a car or on foot) and looks; `aspect` is width / height."""
     if choices.chance(0.15):  # someone on foot
         lateral, height = street.kerb(choices.integer(2), choices.between(0.0, 1.5)), choices.between(1.5, 1.8)
     else:
@@ -153,3 +120,16 @@ def draw_camera(choices: Choices, street: Street, aspect: float) -> Camera:
         horizon_v=choices.between(0.34, 0.60),
         bend=choices.between(-0.0016, 0.0016) if choices.chance(0.5) else 0.0,
     )
+
+
+_Weighted = TypeVar("_Weighted", Kind, Hour)
+
+
+def _pick(choices: Choices, options: tuple[_Weighted, ...]) -> _Weighted:
+    """One of the options, as often as its weight says; the weights sum to 1."""
+    place = choices.between(0.0, 1.0)
+    for option in options[:-1]:
+        if place < option.weight:
+            return option
+        place -= option.weight
+    return options[-1]

@@ -72,7 +72,7 @@ def _sky(scene: Scene, u: Floats, v: Floats) -> Floats:
     sky = np.array(light.horizon, np.float32) * (1 - blend) + np.array(light.zenith, np.float32) * blend
     far = 1 / (up + np.float32(0.12))
     x, y = (u - np.float32(camera.vanishing_u)) * far, far
-    seed = int(light.haze * 1e8)
+    seed = light.seed
     puffs = 0.55 * noise(x, y * 1.5, seed) + 0.3 * noise(x * 2.3, y * 3.4, seed) + 0.15 * noise(x * 5, y * 7, seed)
     cover = np.clip((puffs - np.float32(0.72 - 0.45 * light.clouds)) * 4, 0, 1)[:, None]
     white = np.array(light.ambient, np.float32) * np.float32(1.05) + np.array(light.sun, np.float32) * np.float32(0.5)
@@ -95,7 +95,7 @@ def _develop(image: Floats, light: Light) -> NDArray[np.uint8]:
     rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) for size in (height, width))
     vignette = 1 - 0.07 * (rows[:, None] * rows[:, None] + columns * columns)
     index = np.arange(height * width, dtype=np.uint32)
-    grain = (hash01(index, index >> 9, int(light.haze * 1e8)) - 0.5).reshape(height, width)
+    grain = (hash01(index, index >> 9, light.seed) - 0.5).reshape(height, width)
     finished = blurred * vignette[..., None] + np.float32(0.022) * grain[..., None]
     return np.clip(finished * 255 + 0.5, 0, 255).astype(np.uint8)
 

@@ -28,11 +28,10 @@ def building(
 ) -> None:
     """A block whose wall at `face_s` looks on the street from z `near` to `far`; some have a gable roof."""
     outward = 1.0 if face_s > 0 else -1.0
-    far_s, near_s = face_s, face_s
     back_s = face_s + outward * choices.between(8.0, 16.0)
     colour, seed = choices.colour(_FACADES, 0.08), choices.integer(2**31)
     gabled = choices.chance(0.6) and height < 11.0
-    x_near, x_far = near_s + canvas.camera.shift(near), far_s + canvas.camera.shift(far)
+    x_near, x_far = face_s + canvas.camera.shift(near), face_s + canvas.camera.shift(far)
     slope = (x_far - x_near) / (far - near)
     wall = Surface(CLASS["building"], Material.FACADE, colour, Plane.SIDE, x_near - slope * near, slope, seed)
     front = Surface(CLASS["building"], Material.FACADE, colour, Plane.FRONT, near, 0.0, seed)
@@ -44,8 +43,8 @@ def building(
         tiles = Surface(CLASS["building"], Material.PLAIN, choices.colour(_ROOFS), Plane.FRONT, near)
         canvas.polygon([(face_s, height, near), (face_s, height, far), (ridge[0], ridge[1], far), ridge], tiles)
         canvas.polygon([(face_s, height, near), ridge, (back_s, height, near)], front)
-    canvas.polygon([(near_s, 0, near), (far_s, 0, far), (far_s, height, far), (near_s, height, near)], wall)
-    canvas.polygon([(near_s, 0, near), (near_s, height, near), (back_s, height, near), (back_s, 0, near)], front)
+    canvas.polygon([(face_s, 0, near), (face_s, 0, far), (face_s, height, far), (face_s, height, near)], wall)
+    canvas.polygon([(face_s, 0, near), (face_s, height, near), (back_s, height, near), (back_s, 0, near)], front)
 
 
 def backdrop(canvas: Canvas, choices: Choices, z: float, kind: str, height: float, span: float) -> None:
