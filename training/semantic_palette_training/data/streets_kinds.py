@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Range = tuple[float, float]
-
-
 Rgb = tuple[float, float, float]
 
 
@@ -45,8 +43,6 @@ _DOWNTOWN = Kind(
     people=(0.2, 2),
     riders=(0, 0.4),
 )
-
-
 _AVENUE = Kind(
     weight=0.22,
     lanes=(1, 3.9),
@@ -61,8 +57,6 @@ _AVENUE = Kind(
     people=(0, 1),
     riders=(0, 0.3),
 )
-
-
 _RESIDENTIAL = Kind(
     weight=0.24,
     lanes=(1, 1.9),
@@ -77,8 +71,6 @@ _RESIDENTIAL = Kind(
     people=(0, 0.5),
     riders=(0, 0.3),
 )
-
-
 _PARK = Kind(
     weight=0.13,
     lanes=(1, 1.9),
@@ -93,8 +85,6 @@ _PARK = Kind(
     people=(0.2, 1.2),
     riders=(0, 0.6),
 )
-
-
 _COUNTRY = Kind(
     weight=0.14,
     lanes=(1, 3.9),
@@ -109,8 +99,6 @@ _COUNTRY = Kind(
     people=(0, 0.1),
     riders=(0, 0.15),
 )
-
-
 KINDS = (_DOWNTOWN, _AVENUE, _RESIDENTIAL, _PARK, _COUNTRY)
 
 

@@ -13,8 +13,6 @@ from semantic_palette_training.data.streets_kinds import HOURS, KINDS, Hour, Kin
 from semantic_palette_training.data.streets_stage import Camera, Choices
 
 PARKING = 2.0
-
-
 """Metres of road beside the lanes that a parked car takes."""
 
 
