@@ -29,10 +29,10 @@ def test_layout_and_image_are_drawn_at_one_size_in_their_colours():
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_bars_grow_with_the_achieved_share(share):
-    labels = np.zeros((10, 10), np.uint8)
-    labels[: round(10 * share)] = SPACE.id_of("car")
+    labels = np.zeros((20, 20), np.uint8)
+    labels[: round(20 * share)] = SPACE.id_of("car")
     shown = row(SPACE, np.eye(12)[0], labels)
-    without = row(SPACE, np.eye(12)[0], np.zeros((10, 10), np.uint8))
+    without = row(SPACE, np.eye(12)[0], np.zeros((20, 20), np.uint8))
     colour = SPACE.classes[SPACE.id_of("car")].colour
     size = count(contact_sheet([without], SPACE, "t"), (1, 254, 3))
     bar = count(contact_sheet([shown], SPACE, "t"), colour) - share * size

@@ -34,7 +34,7 @@ def test_a_line_has_the_contracts_keys_and_every_class(tmp_path):
     write(tmp_path, 0, 1)
     lines = (tmp_path / "pairs.jsonl").read_text().splitlines()
     line = json.loads(lines[1])
-    assert set(line) == set("id seed requested achieved kl label image bundle bundle_digest engine".split())
+    assert " ".join(line) == "id seed requested achieved kl label image bundle bundle_digest engine"
     assert (line["id"], line["label"], line["image"]) == ("000001", "labels/000001.png", "images/000001.png")
     assert (line["seed"], line["bundle"], line["bundle_digest"], line["engine"]) == (9, "fake", DIGEST, "fake-fp32")
     pair = fake_pair(1, seed=9)
