@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from semantic_palette_training.data import batch_indices
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette_training.data import batch_indices
 
 
 @given(seed=st.integers(0, 2**63), samples=st.integers(1, 40), batch=st.integers(1, 60), epochs=st.integers(1, 3))

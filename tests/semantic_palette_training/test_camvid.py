@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from semantic_palette_training.data import DataConfig, DataError, load_scenes
-from semantic_palette_training.data.camvid import camvid, camvid_root
 
 from semantic_palette.label_space import CAMVID
+from semantic_palette_training.data import DataConfig, DataError, load_scenes
+from semantic_palette_training.data.camvid import camvid, camvid_root
 
 
 def write_pair(root, split, name, labels, image):

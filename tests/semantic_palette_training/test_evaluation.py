@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from semantic_palette.budget import integer_budget
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.evaluation import (
     evaluate_layouts,
     frechet_distance,
     frechet_segmentation_distance,
     measure_adherence,
 )
-
-from semantic_palette.budget import integer_budget
-from semantic_palette.errors import InvalidInputError
-from semantic_palette.palette_model import PaletteModel
 
 
 def random_palettes(seed, count, classes):

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.palette_model import PaletteModel
+from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 
 MODES = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4]])
 

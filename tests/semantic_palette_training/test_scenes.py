@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from semantic_palette_training.data import DataConfig, DataError, Scenes, load_scenes
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import STREETS
+from semantic_palette_training.data import DataConfig, DataError, Scenes, load_scenes
 
 
 def scenes(count: int = 3) -> Scenes:

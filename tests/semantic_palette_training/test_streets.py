@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
-from semantic_palette_training.data.streets import streets
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import STREETS
+from semantic_palette_training.data.streets import streets
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-    """`value` as the type `hint`, for the types configs use: scalars, Literal, tuples, unions with None, dataclasses."""
+    """`value` as the type `hint`, for the types configs use: scalars, Literal, tuples, `X | None`, dataclasses."""
     origin = typing.get_origin(hint)
     if dataclasses.is_dataclass(hint):
         return from_plain(typing.cast(type[Any], hint), value, path)

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.data.scenes import Scenes, load_scenes
-from semantic_palette_training.models.image_generator import ImageGenerator
-from semantic_palette_training.models.progressive import LayoutGenerator
 from semantic_palette_training.palette_fit import fit_palette_model
 from semantic_palette_training.recipe import STAGES, Recipe, dump_recipe
 from semantic_palette_training.trainers.image import ImageTrainer
@@ -33,9 +32,9 @@ def run_recipe(
     Raises:
         InvalidInputError: an unknown stage, or `directory` holds a run of another recipe.
     """
-    for stage in stages:
-        if stage not in STAGES:
-            raise InvalidInputError("stages", stage, f"some of {', '.join(STAGES)}")
+    for name in stages:
+        if name not in STAGES:
+            raise InvalidInputError("stages", name, f"some of {', '.join(STAGES)}")
     _claim(directory, recipe)
     scenes = load_scenes(recipe.data, "train")
     palettes = _palette_model(recipe, directory / "palette", scenes)
@@ -58,16 +57,17 @@ def build_stage(name: str, recipe: Recipe, scenes: Scenes, palettes: PaletteMode
 
 def costs(recipe: Recipe, scenes: Scenes, palettes: PaletteModel) -> dict[str, dict[str, float]]:
     """Parameters (millions) and forward operations (GFLOP, two per multiply-add) of a layout and of an image."""
-    layout = LayoutTrainer(recipe.layout, scenes, palettes).average.average
-    image = ImageTrainer(recipe.image, scenes, scenes).average.average
+    layout = LayoutTrainer(recipe.layout, scenes, palettes)
+    image = ImageTrainer(recipe.image, scenes, scenes)
+    palette_BK = torch.from_numpy(scenes.palettes()[:1]).float()
     labels_BHW = torch.from_numpy(scenes.labels[:1])
     return {
-        "layout": _cost(layout, torch.zeros(1, layout.config.latent_size), torch.from_numpy(scenes.palettes()[:1]).float()),
-        "image": _cost(image, labels_BHW, torch.zeros(1, image.config.latent_size)),
+        "layout": _cost(layout.average.average, torch.zeros(1, recipe.layout.latent_size), palette_BK),
+        "image": _cost(image.average.average, labels_BHW, torch.zeros(1, recipe.image.latent_size)),
     }
 
 
-def _cost(network: LayoutGenerator | ImageGenerator, *inputs: torch.Tensor) -> dict[str, float]:
+def _cost(network: nn.Module, *inputs: torch.Tensor) -> dict[str, float]:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network(*inputs)

@@ -25,4 +25,5 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real_BKHW: Tensor, fake
     between = torch.lerp(fake_BKHW.detach().float(), real_BKHW.float(), mix).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).float().sum(), between, create_graph=True)
     norms_B = gradient.flatten(1).float().norm(dim=1)
-    return (norms_B - 1.0).square().mean()
+    penalty: Tensor = (norms_B - 1.0).square().mean()
+    return penalty

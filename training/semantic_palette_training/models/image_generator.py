@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_training.models.layers import leaky_relu
+from semantic_palette_training.models.layers import LEAKY_SLOPE, EqualisedConv2d, leaky_relu
 from semantic_palette_training.models.spade import LayoutNorm, NormName, layout_pyramid, one_hot
+
+RGB_GAIN = 4.0
+"""Speed at which the RGB outputs learn, in units of the equalised learning rate."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,8 +38,8 @@ class ImageGeneratorConfig:
     """Hidden channels of a SPADE modulation; only read where `norm` is `spade`."""
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions at one resolution, each behind a layout-modulated normalisation, added to their input."""
+class Level(nn.Module):
+    """One resolution: a residual block and its RGB output, every convolution behind a layout-modulated normalisation."""
 
     def __init__(self, channels: int, config: ImageGeneratorConfig) -> None:
         super().__init__()
@@ -45,13 +48,18 @@ class ResidualBlock(nn.Module):
         self.conv_0 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm_1 = LayoutNorm(*shape)
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm_rgb = LayoutNorm(*shape)
+        # Equalised, for the only weights behind which no normalisation follows: Adam's first steps would saturate them.
+        self.to_rgb = EqualisedConv2d(channels, 3, 3, gain=RGB_GAIN)
+        for convolution in (self.conv_0, self.conv_1):
+            nn.init.kaiming_normal_(convolution.weight, LEAKY_SLOPE)
+        nn.init.zeros_(self.to_rgb.weight)
 
-    def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
-        """Same shape as `x_BCHW`."""
+    def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """New features [B, C, H, W] and this level's part of the image [B, 3, H, W]."""
         h_BCHW = self.conv_0(leaky_relu(self.norm_0(x_BCHW, layout_BKHW, z_BZ)))
-        h_BCHW = self.conv_1(leaky_relu(self.norm_1(h_BCHW, layout_BKHW, z_BZ)))
-        sum_BCHW: Tensor = x_BCHW + h_BCHW
-        return sum_BCHW
+        x_BCHW = x_BCHW + self.conv_1(leaky_relu(self.norm_1(h_BCHW, layout_BKHW, z_BZ)))
+        return x_BCHW, self.to_rgb(leaky_relu(self.norm_rgb(x_BCHW, layout_BKHW, z_BZ)))
 
 
 class ImageGenerator(nn.Module):
@@ -74,13 +82,10 @@ class ImageGenerator(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(config.num_classes + config.latent_size + 2, widths[0], 3, padding=1)
         self.reduce = nn.ModuleList(nn.Conv2d(c, d, 1) for c, d in pairwise(widths))
-        self.blocks = nn.ModuleList(ResidualBlock(channels, config) for channels in widths)
-        self.to_rgb = nn.ModuleList(nn.Conv2d(channels, 3, 3, padding=1) for channels in widths)
-        for parameter in self.to_rgb.parameters():
-            nn.init.zeros_(parameter)
+        self.levels = nn.ModuleList(Level(channels, config) for channels in widths)
 
     def forward(self, labels_BHW: Tensor, z_BZ: Tensor) -> Tensor:
-        """Images float32 [B, 3, H, W] in [-1, 1].
+        """Images float32 [B, 3, H, W], in evaluation mode within [-1, 1].
 
         Args:
             labels_BHW: class ids, uint8 or int64; H and W are the full size, or that size halved a number of times.
@@ -97,9 +102,10 @@ class ImageGenerator(nn.Module):
             if level > 0:
                 x_BCHW = functional.interpolate(self.reduce[level - 1](x_BCHW), scale_factor=2.0, mode="nearest")
                 rgb_B3HW = functional.interpolate(rgb_B3HW, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x_BCHW = self.blocks[level](x_BCHW, layout, z_BZ)
-            rgb_B3HW = rgb_B3HW + self.to_rgb[level](leaky_relu(x_BCHW))
-        return torch.tanh(rgb_B3HW.float())
+            x_BCHW, correction_B3HW = self.levels[level](x_BCHW, layout, z_BZ)
+            rgb_B3HW = rgb_B3HW + correction_B3HW
+        # A bounded output would have no gradient where it is most wrong, so only finished images are cut to range.
+        return rgb_B3HW.float() if self.training else rgb_B3HW.float().clamp(-1.0, 1.0)
 
     def _num_levels(self, layout_BKHW: Tensor) -> int:
         """How many of the levels make an image of this size."""

@@ -45,9 +45,7 @@ class EqualisedConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Convolve."""
-        return functional.conv2d(
-            x_BCHW, self.weight * self.scale, self.bias, stride=self.stride, padding=self.padding
-        )
+        return functional.conv2d(x_BCHW, self.weight * self.scale, self.bias, stride=self.stride, padding=self.padding)
 
 
 class EqualisedLinear(nn.Module):

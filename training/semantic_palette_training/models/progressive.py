@@ -3,6 +3,7 @@
 Shape suffixes: B batch, Z latent, K classes, C channels, H and W pixels. Level l has 2^l times the base resolution.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +89,7 @@ class LayoutGenerator(nn.Module):
         widths = config.widths
         code_size = config.latent_size + config.num_classes
         self.base = _BaseBlock(code_size, widths[0], config.base_height, config.base_width)
-        self.blocks = nn.ModuleList(_UpBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(_UpBlock(a, b) for a, b in itertools.pairwise(widths))
         self.to_mask = nn.ModuleList(EqualisedConv2d(w, config.num_classes, 1, gain=1.0) for w in widths)
         self.fusion = nn.ModuleList(
             EqualisedConv2d(config.num_classes, w, config.fusion_kernel, gain=1.0)
@@ -98,9 +99,7 @@ class LayoutGenerator(nn.Module):
             for head in list(self.to_mask)[1:]:
                 nn.init.zeros_(head.weight)  # type: ignore[arg-type]
 
-    def forward(
-        self, z_BZ: Tensor, palette_BK: Tensor, level: int | None = None, fade: float = 1.0
-    ) -> list[SaaOutput]:
+    def forward(self, z_BZ: Tensor, palette_BK: Tensor, level: int | None = None, fade: float = 1.0) -> list[SaaOutput]:
         """Soft layouts of levels 0 to `level` (default: the last), coarsest first.
 
         Args:
@@ -116,9 +115,7 @@ class LayoutGenerator(nn.Module):
         """Scores f of the last level, float32 [B, K, H, W]: what SAA is applied to."""
         return self._scores_by_level(z_BZ, palette_BK, None, 1.0)[-1]
 
-    def _scores_by_level(
-        self, z_BZ: Tensor, palette_BK: Tensor, level: int | None, fade: float
-    ) -> list[Tensor]:
+    def _scores_by_level(self, z_BZ: Tensor, palette_BK: Tensor, level: int | None, fade: float) -> list[Tensor]:
         last = self.config.num_levels - 1 if level is None else level
         x_BCHW = self.base(torch.cat([pixel_norm(z_BZ), palette_BK], dim=1))
         scores = [self.to_mask[0](x_BCHW).float()]
@@ -162,7 +159,7 @@ class LayoutDiscriminator(nn.Module):
         self.config = config
         widths = config.widths
         self.from_mask = nn.ModuleList(EqualisedConv2d(config.num_classes, w, 1, gain=1.0) for w in widths)
-        self.blocks = nn.ModuleList(_DownBlock(b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(_DownBlock(b, a) for a, b in itertools.pairwise(widths))
         squeeze = (1, config.base_width // config.base_height)
         self.conv0 = EqualisedConv2d(widths[0] + config.batch_deviation, widths[0], 3, stride=squeeze)
         self.conv1 = EqualisedConv2d(widths[0], widths[0], config.base_height, padding=0)

@@ -22,5 +22,5 @@ class ExponentialAverage(Generic[Module]):
         decay = min(self.decay, (1 + step) / (10 + step))
         for mean, weight in zip(self.average.parameters(), network.parameters(), strict=True):
             mean.lerp_(weight, 1.0 - decay)
-        for mean, buffer in zip(self.average.buffers(), network.buffers(), strict=True):
-            mean.copy_(buffer)
+        for copied, buffer in zip(self.average.buffers(), network.buffers(), strict=True):
+            copied.copy_(buffer)

@@ -38,8 +38,8 @@ class LayoutPhase:
     batch_size: int = 16
     """Layouts a step."""
     conditional_weight: float = 1.0
-    """Weight of the entropy and spread losses (the paper: 1). The critic's gradient has norm 1 over a whole layout, that
-    of a mean over N pixels about 1 / sqrt(N): a weight that doubles with the level keeps their balance."""
+    """Weight of the entropy and spread losses (the paper: 1). The critic's gradient has norm 1 over a whole layout,
+    that of a mean over N pixels about 1 / sqrt(N): a weight that doubles with the level keeps their balance."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -185,9 +185,7 @@ class LayoutTrainer:
         metrics: dict[str, float | Tensor] = {"critic": critic.detach()}
         if self.step_index % self.config.penalty_every == 0:
             with self._autocast():
-                penalty = gradient_penalty(
-                    lambda x: self.discriminator(x, phase.level, fade), real_BKHW, fake_BKHW
-                )
+                penalty = gradient_penalty(lambda x: self.discriminator(x, phase.level, fade), real_BKHW, fake_BKHW)
             loss = loss + self.config.penalty_weight * self.config.penalty_every * penalty
             metrics["penalty"] = penalty.detach()
         self.optimisers[1].zero_grad(set_to_none=True)

@@ -1,0 +1,103 @@
+"""The training loop: deadlines, signals, atomic checkpoints, finite losses."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from semantic_palette_training.trainers.checkpoint import CheckpointError, load_tensors, save_tensors
+from semantic_palette_training.trainers.loop import LoopConfig, NonFiniteLossError, Outcome, run_stage
+
+
+class RandomWalk:
+    """The smallest stage: one weight that moves by torch's random numbers."""
+
+    name = "walk"
+
+    def __init__(self, total_steps: int, *, fail_at: int | None = None, signal_at: int | None = None) -> None:
+        self.total_steps = total_steps
+        self.step_index = 0
+        self.weight = torch.zeros(3)
+        self.fail_at, self.signal_at = fail_at, signal_at
+
+    def run_step(self) -> dict[str, float | torch.Tensor]:
+        self.weight += torch.randn(3)
+        self.step_index += 1
+        if self.step_index == self.signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"loss": float("nan") if self.step_index == self.fail_at else self.weight.sum()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": self.weight, "step_index": self.step_index}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.weight, self.step_index = state["weight"].clone(), state["step_index"]
+
+    def sample_sheet(self) -> NDArray[np.uint8]:
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def export_state(self) -> dict[str, Any]:
+        return {"weights": {"weight": self.weight}, "step": self.step_index}
+
+
+CONFIG = LoopConfig(checkpoint_every=2, log_every=1, sample_every=5)
+
+
+def test_a_finished_stage_leaves_model_checkpoint_curves_and_sheets(tmp_path: Path) -> None:
+    assert run_stage(RandomWalk(5), tmp_path, CONFIG) is Outcome.FINISHED
+    assert load_tensors(tmp_path / "model.pt")["step"] == 5
+    assert (tmp_path / "samples" / "000005.png").exists()
+    assert list((tmp_path / "curves").iterdir())
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_signal_stops_after_the_step_and_the_same_call_continues(tmp_path: Path) -> None:
+    whole = RandomWalk(9)
+    run_stage(whole, tmp_path / "whole", CONFIG, seed=5)
+    handler = signal.getsignal(signal.SIGTERM)
+    assert run_stage(RandomWalk(9, signal_at=3), tmp_path / "cut", CONFIG, seed=5) is Outcome.STOPPED
+    assert signal.getsignal(signal.SIGTERM) is handler
+    continued = RandomWalk(9)
+    assert run_stage(continued, tmp_path / "cut", CONFIG, seed=5) is Outcome.FINISHED
+    assert torch.equal(continued.weight, whole.weight)
+
+
+def test_a_deadline_stops_with_a_checkpoint(tmp_path: Path) -> None:
+    assert run_stage(RandomWalk(5), tmp_path, CONFIG, deadline=time.monotonic() - 1) is Outcome.STOPPED
+    assert load_tensors(tmp_path / "checkpoint.pt")["state"]["step_index"] == 0
+
+
+def test_a_non_finite_loss_says_where_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"loss is nan in stage 'walk' at step 4"):
+        run_stage(RandomWalk(9, fail_at=4), tmp_path, CONFIG)
+    assert load_tensors(tmp_path / "checkpoint.pt")["state"]["step_index"] == 2
+
+
+def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
+    run_stage(RandomWalk(1), tmp_path, CONFIG)
+    other = RandomWalk(1)
+    other.name = "other"
+    with pytest.raises(CheckpointError, match="holds stage 'walk', not 'other'"):
+        run_stage(other, tmp_path, CONFIG)
+
+
+def test_a_damaged_or_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_tensors(tmp_path / "model.pt")
+    (tmp_path / "model.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"model\.pt: not a readable checkpoint"):
+        load_tensors(tmp_path / "model.pt")
+
+
+def test_saving_replaces_the_whole_file(tmp_path: Path) -> None:
+    save_tensors({"value": torch.ones(2)}, tmp_path / "state.pt")
+    save_tensors({"value": torch.zeros(2)}, tmp_path / "state.pt")
+    assert torch.equal(load_tensors(tmp_path / "state.pt")["value"], torch.zeros(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
