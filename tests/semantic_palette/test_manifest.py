@@ -1,0 +1,161 @@
+"""Manifests: strict reading, digests, and paths that stay in the bundle."""
+
+import hashlib
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semantic_palette.errors import BundleError
+from semantic_palette.label_space import STREETS
+from semantic_palette.manifest import (
+    FileEntry,
+    Manifest,
+    ModelEntry,
+    TensorSpec,
+    file_sha256,
+    manifest_digest,
+    verify_files,
+)
+
+FILES = ["palette.npz", "layout.onnx", "layout.weights", "torchscript/layout.pt", "golden.npz"]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> tuple[Path, Manifest]:
+    """A folder with the files of a manifest, and the manifest."""
+    entries = {}
+    for file in FILES:
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(file.encode())
+        entries[file] = FileEntry(file, hashlib.sha256(file.encode()).hexdigest())
+    model = ModelEntry(
+        file="layout.onnx",
+        sha256=entries["layout.onnx"].sha256,
+        external_files={"layout.weights": entries["layout.weights"].sha256},
+        inputs=[TensorSpec("z", "float32", ["batch", 64]), TensorSpec("palette", "float32", ["batch", 12])],
+        outputs=[TensorSpec("labels", "uint8", ["batch", 128, 256])],
+        parameters=1000,
+        macs=2000,
+    )
+    manifest = Manifest(
+        name="streets",
+        version="1",
+        label_space=STREETS,
+        height=128,
+        width=256,
+        palette_model=entries["palette.npz"],
+        models={"layout": model},
+        torchscript={"layout": entries["torchscript/layout.pt"]},
+        golden=entries["golden.npz"],
+        training={"steps": 10},
+        data={"name": "streets", "licence": "Apache-2.0", "use": "any"},
+        quality={"kl": 0.1},
+        parity={"layout.onnx": 1.0},
+        created="2026-01-01T00:00:00Z",
+        package_version="0.1.0",
+    )
+    return tmp_path, manifest
+
+
+def test_write_and_read_round_trip(bundle: tuple[Path, Manifest]) -> None:
+    root, manifest = bundle
+    path = root / "manifest.json"
+    manifest.write(path)
+    assert Manifest.read(path) == manifest
+    assert manifest_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    verify_files(root, Manifest.read(path))
+    assert {entry.file for entry in manifest.files()} == set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_changed_file_is_an_error_with_both_digests(bundle: tuple[Path, Manifest], file: str) -> None:
+    root, manifest = bundle
+    expected = file_sha256(root / file)
+    (root / file).write_bytes(b"changed")
+    with pytest.raises(BundleError) as caught:
+        verify_files(root, manifest)
+    message = str(caught.value)
+    assert file in message
+    assert expected in message
+    assert hashlib.sha256(b"changed").hexdigest() in message
+
+
+def test_a_missing_file_is_an_error_that_names_it(bundle: tuple[Path, Manifest]) -> None:
+    root, manifest = bundle
+    (root / "golden.npz").unlink()
+    with pytest.raises(BundleError, match=r"golden\.npz"):
+        verify_files(root, manifest)
+
+
+def _changed(manifest: Manifest, path: list[Any], value: Any) -> dict[str, Any]:
+    data = deepcopy(manifest.to_json())
+    target = data
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["schema_version"], 2, "schema_version: 2"),
+        (["height"], 0, "manifest.height"),
+        (["width"], "256", "manifest.width"),
+        (["width"], True, "manifest.width"),
+        (["surprise"], 1, "manifest.surprise is not a known key"),
+        (["label_space", "classes"], [], "label_space.classes"),
+        (["golden", "sha256"], "abc", "manifest.golden.sha256"),
+        (["golden", "sha256"], "A" * 64, "manifest.golden.sha256"),
+        (["golden", "file"], "../golden.npz", "manifest.golden.file"),
+        (["golden", "file"], "/etc/passwd", "manifest.golden.file"),
+        (["golden", "file"], "a/../../b", "manifest.golden.file"),
+        (["golden", "file"], "..\\b", "manifest.golden.file"),
+        (["golden", "file"], "C:b", "manifest.golden.file"),
+        (["golden", "file"], "", "manifest.golden.file"),
+        (["palette_model"], "palette.npz", "manifest.palette_model"),
+        (["models", "layout", "macs"], 1.5, "manifest.models.layout.macs"),
+        (["models", "layout", "external_files"], {"../w": "0" * 64}, "external_files"),
+        (["models", "layout", "external_files"], {"w": 3}, "external_files[w]"),
+        (["models", "layout", "inputs", 0, "shape"], [None], "inputs[0].shape"),
+        (["models", "layout", "inputs", 0], {"name": "z"}, "inputs[0].dtype is missing"),
+        (["torchscript", "layout"], {}, "torchscript.layout.file is missing"),
+    ],
+)
+def test_a_wrong_manifest_is_an_error_that_names_the_key(
+    bundle: tuple[Path, Manifest], path: list[Any], value: Any, words: str
+) -> None:
+    with pytest.raises(BundleError) as caught:
+        Manifest.from_json(_changed(bundle[1], path, value))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["golden", "models", "package_version", "schema_version"])
+def test_a_missing_key_is_named(bundle: tuple[Path, Manifest], key: str) -> None:
+    data = bundle[1].to_json()
+    del data[key]
+    with pytest.raises(BundleError, match=f"manifest.{key} is missing"):
+        Manifest.from_json(data)
+
+
+def test_unreadable_manifests_are_errors_that_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Manifest.read(path)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Manifest.read(path)
+    path.write_text(json.dumps([]), encoding="utf-8")
+    with pytest.raises(BundleError, match="an object"):
+        Manifest.read(path)
+
+
+def test_the_same_manifest_has_the_same_bytes(bundle: tuple[Path, Manifest]) -> None:
+    root, manifest = bundle
+    manifest.write(root / "a.json")
+    Manifest.read(root / "a.json").write(root / "b.json")
+    assert (root / "a.json").read_bytes() == (root / "b.json").read_bytes()
