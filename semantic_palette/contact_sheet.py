@@ -21,6 +21,8 @@ _INK: _Colour = (34, 36, 40)
 _FAINT_INK: _Colour = (120, 124, 130)
 _REQUESTED: _Colour = (176, 181, 188)
 _RULE: _Colour = (226, 227, 229)
+_ANY_CLASS: tuple[_Colour, ...] = ((78, 138, 82), (92, 96, 170), (196, 84, 74))
+"""Achieved bars have the colours of their classes; these stand for them in the legend."""
 
 _MARGIN, _GAP = 28, 20
 _TITLE, _HEADING, _LINE = 26, 15, 15
@@ -34,7 +36,7 @@ _MIN_TILE_HEIGHT = 200
 class SheetRow:
     """One pair of a sheet."""
 
-    caption: str
+    name: str
     labels: NDArray[np.uint8]
     """Class ids, uint8 [H, W]."""
     image: NDArray[np.uint8]
@@ -43,6 +45,8 @@ class SheetRow:
     """float64 [K]."""
     achieved: NDArray[np.float64]
     """float64 [K]."""
+    kl: float
+    """KL(requested || achieved) in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ def contact_sheet(rows: Sequence[SheetRow], space: LabelSpace, title: str) -> Im
     for i, (row, row_bars) in enumerate(zip(rows, bars, strict=True)):
         y = top + i * row_height
         _draw_row(sheet, draw, y, (tile_width, tile_height), row, space)
-        _draw_bars(draw, (_MARGIN + 2 * (tile_width + _GAP), y), row_bars, largest)
+        corner = _MARGIN + 2 * (tile_width + _GAP), y
+        _draw_legend(draw, corner, row.kl)
+        _draw_bars(draw, corner, row_bars, largest)
     return sheet
 
 
@@ -81,7 +87,7 @@ def _bars(row: SheetRow, space: LabelSpace) -> list[_Bar]:
     if space.num_classes <= _MAX_CLASSES:
         kept = set(range(space.num_classes))
     bars = [
-        _Bar(label_class.name, label_class.colour, float(row.requested[i]), float(row.achieved[i]))
+        _Bar(label_class.name.replace("_", " "), label_class.colour, float(row.requested[i]), float(row.achieved[i]))
         for i, label_class in enumerate(space.classes)
         if i in kept
     ]
@@ -97,7 +103,7 @@ def _draw_row(
 ) -> None:
     draw.line((_MARGIN, y - 9, sheet.width - _MARGIN, y - 9), fill=_RULE)
     heading = _font(_HEADING)
-    draw.text((_MARGIN, y), f"layout   {row.caption}", fill=_INK, font=heading, anchor="lt")
+    draw.text((_MARGIN, y), f"layout {row.name}", fill=_INK, font=heading, anchor="lt")
     draw.text((_MARGIN + tile[0] + _GAP, y), "image", fill=_INK, font=heading, anchor="lt")
     painted = Image.fromarray(colourise(row.labels, space))
     tile_top = y + _HEADING + 8
@@ -111,17 +117,24 @@ def _fit(image: Image.Image, tile: tuple[int, int], resampling: Image.Resampling
     return image.resize((round(image.width * scale), round(image.height * scale)), resampling)
 
 
-def _draw_bars(draw: ImageDraw.ImageDraw, corner: tuple[int, int], bars: Sequence[_Bar], largest: float) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], kl: float) -> None:
     x, y = corner
-    heading, text = _font(_HEADING), _font(_LINE)
+    heading = _font(_HEADING)
     bar_x, number_x = x + _NAME_WIDTH, x + _NAME_WIDTH + _BAR_WIDTH + _NUMBER_WIDTH
+    draw.text((bar_x - 10, y), f"KL {kl:.4f}", fill=_INK, font=heading, anchor="rt")
     draw.rectangle((bar_x, y + 1, bar_x + 11, y + 12), fill=_REQUESTED)
     draw.text((bar_x + 17, y), "requested", fill=_INK, font=heading, anchor="lt")
-    for stripe, colour in enumerate(((78, 138, 82), (92, 96, 170), (196, 84, 74))):
+    for stripe, colour in enumerate(_ANY_CLASS):
         left = bar_x + 112 + 4 * stripe
         draw.rectangle((left, y + 1, left + 3, y + 12), fill=colour)
     draw.text((bar_x + 130, y), "achieved", fill=_INK, font=heading, anchor="lt")
     draw.text((number_x, y), "%", fill=_INK, font=heading, anchor="rt")
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, corner: tuple[int, int], bars: Sequence[_Bar], largest: float) -> None:
+    x, y = corner
+    text = _font(_LINE)
+    bar_x, number_x = x + _NAME_WIDTH, x + _NAME_WIDTH + _BAR_WIDTH + _NUMBER_WIDTH
     for i, bar in enumerate(bars):
         middle = y + _HEADING + 8 + i * _CLASS_STEP + _CLASS_STEP // 2
         ink = _INK if max(bar.requested, bar.achieved) >= 0.0005 else _FAINT_INK

@@ -1,7 +1,6 @@
 """`semantic-palette generate`: pairs into a folder."""
 
 import asyncio
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,19 +9,13 @@ import typer
 from semantic_palette.cli._errors import INTERRUPTED
 from semantic_palette.cli._inputs import parse_shares, read_palettes
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.pair import Adherence
 
 if TYPE_CHECKING:
     from semantic_palette.cli._run import Target, Written
     from semantic_palette.cli._summary import Summary
     from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
     from semantic_palette.writers.job import Job, StartedJob
-
-
-class AdherenceOption(StrEnum):
-    """The values of `--adherence`; those of `semantic_palette.pair.Adherence`, which would import numpy."""
-
-    NATURAL = "natural"
-    EXACT = "exact"
 
 
 def generate(
@@ -50,8 +43,8 @@ def generate(
         list[str] | None, typer.Option("--fix", metavar="CLASS=SHARE", help="Exact share of a class; repeatable.")
     ] = None,
     adherence: Annotated[
-        AdherenceOption, typer.Option(help="natural follows a palette closely, exact to the pixel.")
-    ] = AdherenceOption.NATURAL,
+        Adherence, typer.Option(help="natural follows a palette closely, exact to the pixel.")
+    ] = Adherence.NATURAL,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Same bytes for the same bundle, seed and index.")
     ] = False,

@@ -102,9 +102,10 @@ def _sheet_row(folder: Path, record: "PairRecord", space: "LabelSpace") -> "Shee
     with Image.open(folder / record.image) as image:
         pixels = np.asarray(image.convert("RGB"))
     return SheetRow(
-        caption=f"{record.id}   KL {record.kl:.4f}",
+        name=record.id,
         labels=decode_png((folder / record.label).read_bytes(), space.num_classes, field=record.label),
         image=pixels,
         requested=np.array([record.requested[name] for name in space.names]),
         achieved=np.array([record.achieved[name] for name in space.names]),
+        kl=record.kl,
     )

@@ -98,7 +98,8 @@ class PairFolder:
         """
         if self.job_path.exists():
             return StartedJob.read(self.job_path)
-        if self.index_path.exists():
+        # An empty index is what a first run leaves whose input was refused.
+        if self.index_path.exists() and self.index_path.stat().st_size > 0:
             raise FolderError(
                 f"{self.root} holds pairs but no job.json, so they cannot be continued; use another folder"
             )

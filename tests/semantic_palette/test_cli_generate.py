@@ -224,6 +224,11 @@ class TestContinuing:
         assert_one_error_line(capsys, "seed was 0 and is now 1")
         assert content(tmp_path) == before
 
+    def test_a_command_that_was_refused_can_be_corrected_in_the_same_folder(self, fakes, tmp_path):
+        assert generate(tmp_path, "--count", 2, "--min", "dragon=0.1") == 2
+        assert generate(tmp_path, "--count", 2, "--min", "car=0.1") == 0
+        assert len(lines(tmp_path)) == 2
+
     def test_a_bundle_that_changed_meanwhile_is_not_mixed_in(self, fakes, tmp_path, capsys):
         fakes.faults = [None, Fault(grpc.StatusCode.INTERNAL, after=1)]
         assert generate(tmp_path, "--count", 2) == 1

@@ -10,9 +10,8 @@ from semantic_palette.label_space import CITYSCAPES, LabelSpace
 
 def row(space: LabelSpace, requested: np.ndarray, labels: np.ndarray) -> SheetRow:
     achieved = np.bincount(labels.ravel(), minlength=space.num_classes) / labels.size
-    return SheetRow(
-        "000000   KL 0.0100", labels, np.full((*labels.shape, 3), (1, 254, 3), np.uint8), requested, achieved
-    )
+    image = np.full((*labels.shape, 3), (1, 254, 3), np.uint8)
+    return SheetRow("000000", labels, image, requested, achieved, 0.01)
 
 
 def count(sheet, colour) -> int:
