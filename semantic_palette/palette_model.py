@@ -3,6 +3,7 @@
 Legend: M components, K classes, N draws.
 """
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,9 +79,10 @@ class PaletteModel:
             BundleError: When the file cannot be read or is not a palette model.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, because np.load leaves a broken file open.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(*(arrays[name] for name in _ARRAYS))
-        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
             raise BundleError(f"{path}: is not a palette model: {error}") from error
 
     def sample(self, seed: int, first_index: int, count: int, bounds: Bounds | None = None) -> PaletteDraws:
