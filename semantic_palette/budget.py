@@ -56,7 +56,14 @@ def _pixel_bounds(bounds: Bounds, num_pixels: int) -> tuple[FloatArray, FloatArr
     fixed = bounds.fixed_mask
     low = np.where(fixed, np.floor(lowest + tolerance), np.ceil(lowest - tolerance))
     high = np.where(fixed, np.ceil(highest - tolerance), np.floor(highest + tolerance))
-    if (low > high).any() or low.sum() > num_pixels or high.sum() < num_pixels:
+    if (low > high).any():
+        i = int((low - high).argmax())
+        raise InfeasibleConstraintsError(
+            "constraints",
+            f"a share of class {i} from {bounds.lower[i]:.6g} to {bounds.upper[i]:.6g}",
+            f"between a minimum and a maximum there is a whole number of {num_pixels} pixels",
+        )
+    if low.sum() > num_pixels or high.sum() < num_pixels:
         raise InfeasibleConstraintsError(
             "constraints",
             f"minima of {low.sum():.0f} and maxima of {high.sum():.0f} pixels",
