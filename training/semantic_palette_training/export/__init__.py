@@ -1,1 +1,1 @@
-"""Checkpoints of a run to a bundle: whole operations as ONNX and TorchScript, checked against eager before they ship."""
+"""A run to a bundle: whole operations as ONNX and TorchScript, checked against the trained networks."""

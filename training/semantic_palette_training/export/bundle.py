@@ -12,14 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette.manifest import (
-    MANIFEST_NAME,
-    FileEntry,
-    Manifest,
-    ModelEntry,
-    file_sha256,
-    verify_files,
-)
+from semantic_palette.manifest import MANIFEST_NAME, FileEntry, Manifest, ModelEntry, file_sha256, verify_files
 from semantic_palette_training.data.scenes import Scenes, load_scenes
 from semantic_palette_training.export.golden import golden_samples, write_golden
 from semantic_palette_training.export.model_card import SAMPLE_SHEET, model_card
@@ -88,7 +81,8 @@ def export_bundle(
             ),
             "data": data_record(trained, train, heldout),
         }
-        write_sample_sheet(root, operations, trained.palette_model, trained.label_space)
+        sheet = (operations[0], operations[2], trained.palette_model, trained.label_space)
+        write_sample_sheet(root / SAMPLE_SHEET, *sheet, f"{name}: the first samples, natural adherence")
         return _publish(root, trained, facts)
 
 

@@ -56,7 +56,7 @@ def _openvino_engine(file: Path, precision: str) -> Engine:
 
 def _torchscript_engine(file: Path) -> Engine:
     """TorchScript on the CPU; its inputs are positional, in the order of the ONNX inputs."""
-    module = torch.jit.load(str(file), map_location="cpu").eval()
+    module = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
 
     def run(inputs: Arrays) -> NDArray[np.generic]:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a bundle is, what it was made of, how good it is and what it is not for; facts of the manifest."""
+"""MODEL_CARD.md: what a bundle is, what it was made from, how good it is and what it is not for."""
 
 from typing import Any
 
@@ -11,18 +11,21 @@ PAPER_KL = 0.07
 
 def model_card(manifest: Manifest) -> str:
     """The card as Markdown."""
-    return "\n\n".join(
-        section.strip()
-        for section in (
-            _what(manifest),
-            _data(manifest.data),
-            _training(manifest),
-            _quality(manifest),
-            _parity(manifest.parity),
-            _limits(manifest),
-            _use(manifest),
+    return (
+        "\n\n".join(
+            section.strip()
+            for section in (
+                _what(manifest),
+                _data(manifest.data),
+                _training(manifest),
+                _quality(manifest),
+                _parity(manifest.parity),
+                _limits(manifest),
+                _use(manifest),
+            )
         )
-    ) + "\n"
+        + "\n"
+    )
 
 
 def _what(manifest: Manifest) -> str:

@@ -117,7 +117,10 @@ def image_operation(generator: ImageGenerator) -> Operation:
         "image",
         ImageOperation(generator).eval(),
         ImageOperation(fold(generator)).eval(),
-        (TensorSpec("labels", "uint8", [BATCH_AXIS, *size]), TensorSpec("z", "float32", [BATCH_AXIS, config.latent_size])),
+        (
+            TensorSpec("labels", "uint8", [BATCH_AXIS, *size]),
+            TensorSpec("z", "float32", [BATCH_AXIS, config.latent_size]),
+        ),
         TensorSpec("image", "uint8", [BATCH_AXIS, *size, 3]),
     )
 

@@ -31,7 +31,7 @@ MIN_PSNR = 35.0
 IDENTICAL_PSNR = 100.0
 """What is reported for identical images, whose ratio is infinite."""
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 Metrics = dict[str, float]
 
 
@@ -41,7 +41,7 @@ class Case:
 
     inputs: Arrays
     palettes_BK: NDArray[np.float32]
-    expected: NDArray[np.generic]
+    expected: NDArray[Any]
 
 
 def parity_cases(operations: Sequence[Operation], palette_model: PaletteModel) -> dict[str, list[Case]]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader  # type: ignore[import-untyped]
 
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.export.sources import TrainedRun
@@ -48,12 +48,12 @@ def data_record(run: TrainedRun, train: Scenes, heldout: Scenes) -> dict[str, An
 def training_record(run: TrainedRun) -> dict[str, Any]:
     """The `training` of the manifest: recipe without paths, architecture, steps and time by stage."""
     recipe = run.recipe | {"data": {key: value for key, value in run.recipe["data"].items() if key != "root"}}
-    configs = {"layout": run.layout.config, "image": run.image.config}
+    configs = {"layout": asdict(run.layout.config), "image": asdict(run.image.config)}
     stages = {
         stage: {
             "steps": run.steps[stage],
             "seconds": round(stage_seconds(run.directory / stage / "curves")),
-            "model_config": asdict(config),
+            "model_config": config,
         }
         for stage, config in configs.items()
     }

@@ -1,10 +1,10 @@
 """A run folder as trained networks: what `train` left there, checked before anything is exported."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -19,6 +19,9 @@ from semantic_palette_training.export.errors import ExportError
 from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
 from semantic_palette_training.models.progressive import LayoutGenerator, LayoutGeneratorConfig
 from semantic_palette_training.trainers.checkpoint import CheckpointError, load_tensors
+
+Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +122,8 @@ def _read_state(directory: Path, stage: str) -> dict[str, Any]:
 
 def _networks(directory: Path, states: Mapping[str, Mapping[str, Any]]) -> tuple[LayoutGenerator, ImageGenerator]:
     """Both generators with their averaged weights."""
-    network: nn.Module
-    networks = []
-    for stage, (config_class, network_class) in _CLASSES.items():
-        path, state = directory / stage / "model.pt", states[stage]
-        try:
-            network = network_class(from_plain(config_class, state["model_config"], f"{stage}.model_config"))
-            network.load_state_dict(state["weights"])
-        except (InvalidInputError, RuntimeError) as error:
-            raise ExportError(f"{path}: does not fit this version's network: {error}") from error
-        networks.append(network)
-    layout, image = networks
+    layout = _network(directory, states, "layout", LayoutGeneratorConfig, LayoutGenerator)
+    image = _network(directory, states, "image", ImageGeneratorConfig, ImageGenerator)
     config, size = layout.config, (states["layout"]["height"], states["layout"]["width"])
     if config.resolution(config.num_levels - 1) != size:
         made = config.resolution(config.num_levels - 1)
@@ -137,7 +131,17 @@ def _networks(directory: Path, states: Mapping[str, Mapping[str, Any]]) -> tuple
     return layout, image
 
 
-_CLASSES: dict[str, Any] = {
-    "layout": (LayoutGeneratorConfig, LayoutGenerator),
-    "image": (ImageGeneratorConfig, ImageGenerator),
-}
+def _network(
+    directory: Path,
+    states: Mapping[str, Mapping[str, Any]],
+    stage: str,
+    config_class: type[Config],
+    network_class: Callable[[Config], Network],
+) -> Network:
+    try:
+        network = network_class(from_plain(config_class, states[stage]["model_config"], f"{stage}.model_config"))
+        network.load_state_dict(states[stage]["weights"])
+    except (InvalidInputError, RuntimeError) as error:
+        path = directory / stage / "model.pt"
+        raise ExportError(f"{path}: does not fit the networks of this version: {error}") from error
+    return network
