@@ -10,10 +10,13 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 import grpc
 from grpc import aio
 
+from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.context import Context
 from semantic_palette_services.server.errors import CallStatus, status_of
 
 _OURS = "/semantic_palette."
+_QUIET_SECONDS = 0.1
+"""Time without a call after which a draining server counts as left alone."""
 
 Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
@@ -37,6 +40,25 @@ class CallInterceptor(aio.ServerInterceptor):
 
     def __init__(self, observer: CallObserver) -> None:
         self._observer = observer
+        self._active = 0
+        self._last_arrival = 0.0
+        self._draining = False
+
+    async def drain(self, grace: float) -> None:
+        """Refuse new calls with UNAVAILABLE; return when those accepted have ended and no more arrive, or after grace.
+
+        gRPC answers calls that have arrived but not reached their handler when it stops with CANCELLED, which nobody
+        retries. So it is stopped only once refusals have made the callers stay away.
+
+        Args:
+            grace: the most seconds that this may take.
+        """
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        self._last_arrival = loop.time()
+        deadline = loop.time() + grace
+        while loop.time() < deadline and (self._active or loop.time() - self._last_arrival < _QUIET_SECONDS):
+            await asyncio.sleep(_QUIET_SECONDS / 10)
 
     async def intercept_service(
         self,
@@ -61,7 +83,11 @@ class CallInterceptor(aio.ServerInterceptor):
             code = grpc.StatusCode.OK
             started = time.perf_counter()
             self._observer.call_started(method)
+            self._last_arrival = asyncio.get_running_loop().time()
+            self._active += 1
             try:
+                if self._draining:
+                    raise DrainingError("server")
                 return await behaviour(request, context)
             except asyncio.CancelledError:
                 code = _code_of_cancellation(context)
@@ -75,6 +101,7 @@ class CallInterceptor(aio.ServerInterceptor):
                 code = status.code
                 await _abort(context, status)
             finally:
+                self._active -= 1
                 self._observer.call_ended(method, code, time.perf_counter() - started)
 
         return guarded

@@ -137,7 +137,8 @@ async def _open_public_port(
     stack: AsyncExitStack,
 ) -> str:
     age = settings.max_connection_age if socket is None else 0.0
-    server = aio.server(interceptors=(CallInterceptor(metrics),), options=server_options(age))
+    interceptor = CallInterceptor(metrics)
+    server = aio.server(interceptors=(interceptor,), options=server_options(age))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [SERVICE_FULL_NAMES[service] for service in settings.services]
@@ -149,10 +150,17 @@ async def _open_public_port(
         address = f"unix:{socket}"
         server.add_insecure_port(address)
     await server.start()
-    stack.push_async_callback(server.stop, settings.drain_grace)
+    stack.push_async_callback(_stop, server, interceptor, settings.drain_grace)
     stack.callback(health.end_watches)
     stack.callback(services.drain)
     return address
+
+
+async def _stop(server: aio.Server, interceptor: CallInterceptor, grace: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + grace
+    await interceptor.drain(grace)
+    await server.stop(max(0.0, deadline - loop.time()))
 
 
 def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
