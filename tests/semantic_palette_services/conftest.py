@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 from tiny_bundle import Tiny, write_tiny_bundle
+
+from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 
 
 @pytest.fixture(scope="session")

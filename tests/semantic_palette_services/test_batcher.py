@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from recording_observer import RecordingObserver
+
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
     DeadlineExpiredError,
@@ -80,9 +81,14 @@ class Bench:
 
 
 def serve(test: Callable[[Bench], Coroutine[Any, Any, None]], **options: Any) -> None:
-    """Run a test in an event loop, with a batcher that is closed afterwards; the gauges must be back at 0."""
+    """Run a test in an event loop, with a batcher that is closed afterwards.
+
+    The gauges must be back at 0, and no callback of the loop may have failed: that is where answers are given out.
+    """
 
     async def main() -> None:
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
         bench = Bench(**options)
         try:
             await asyncio.wait_for(test(bench), 30)
@@ -90,6 +96,7 @@ def serve(test: Callable[[Bench], Coroutine[Any, Any, None]], **options: Any) ->
             bench.engine.go.set()
             await bench.batcher.close()
             await bench.executor.close()
+        assert failures == []
         assert set(bench.observer.in_flight.values()) <= {0}
         assert set(bench.observer.depth.values()) <= {0}
 
@@ -236,6 +243,18 @@ def test_an_item_cancelled_while_it_runs_leaves_its_batch_mates_alone() -> None:
     def tasks_of(bench: Bench) -> list[asyncio.Task[NDArray[Any]]]:
         tasks.extend(bench.later(float(value)) for value in (9, 0, 1))
         return tasks
+
+    serve(test)
+
+
+def test_the_error_of_an_item_whose_caller_has_gone_is_dropped() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(POISON)) as running:
+            running.cancel()
+            await settle()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert (await bench.submit(1.0)).tolist() == [2.0]
 
     serve(test)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from recording_observer import RecordingObserver
+
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,

@@ -8,7 +8,7 @@ Legend: B batch, K classes, H, W height and width, Z and Zi latent sizes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -185,13 +185,18 @@ class _Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
         return output
 
-    def poisoned(self, tensor: str, shape: Sequence[int], width_axis: int, is_marker: str) -> str:
-        """Reshape ``tensor`` to [-1, *shape]; if any item is the marker, to a width one too large, which fails."""
+    def poisoned(self, tensor: str, last_size: int, is_marker: str) -> str:
+        """Add zeros of the size of the last axis to ``tensor``; if any item is the marker, one too many, which fails.
+
+        Sizes that cannot be broadcast are something that every engine notices while it runs. (But for OpenVINO with
+        a single thread, which loses the errors of graphs with shapes that depend on data, as this one has.)
+        """
         flag = self.add("Cast", is_marker, to=TensorProto.INT64)
-        extra = self.add("ReduceMax", flag, self.constant(np.array([0])), keepdims=1)
-        wanted = self.constant(np.array([-1, *shape]))
-        width = self.constant(np.eye(len(shape) + 1, dtype=np.int64)[1 + width_axis])
-        return self.add("Reshape", tensor, self.add("Add", wanted, self.add("Mul", width, extra)))
+        extra = self.add("ReduceMax", flag, self.constant(np.array([0])), keepdims=0)
+        length = self.add("Add", extra, self.constant(np.int64(last_size)))
+        zero, one = self.constant(np.int64(0)), self.constant(np.int64(1))
+        numbers = self.add("Cast", self.add("Range", zero, length, one), to=TensorProto.FLOAT)
+        return self.add("Add", tensor, self.add("Mul", numbers, self.constant(np.float32(0))))
 
     def slowed(self, tensor: str, z: str, latent_size: int, work: int) -> str:
         """Add 0 to ``tensor``, computed with ``work`` matrix products."""
@@ -212,11 +217,10 @@ def _layout_graph(tiny: Tiny, output: str, poison: bool, work: int) -> onnx.Mode
     graph = _Graph()
     linear = graph.add("MatMul", "z", graph.constant(tiny.weights, "weights"))
     flat = graph.slowed(graph.add("Add", linear, graph.constant(tiny.bias, "bias")), "z", tiny.latent_size, work)
+    f = graph.add("Reshape", flat, graph.constant(np.array([-1, k, h, w])))
     if poison:
         share = graph.add("Gather", "palette", graph.constant(np.array(POISON_CLASS)), axis=1)
-        f = graph.poisoned(flat, (k, h, w), 2, graph.add("Greater", share, graph.constant(POISON_SHARE)))
-    else:
-        f = graph.add("Reshape", flat, graph.constant(np.array([-1, k, h, w])))
+        f = graph.poisoned(f, w, graph.add("Greater", share, graph.constant(POISON_SHARE)))
     log_sum = graph.add("ReduceLogSumExp", f, graph.constant(np.array([2, 3])), keepdims=1)
     t = graph.add("Unsqueeze", "palette", graph.constant(np.array([2, 3])))
     log_omega = graph.add("Sub", graph.add("Add", f, graph.add("Log", t)), log_sum)
@@ -234,7 +238,7 @@ def _image_graph(tiny: Tiny, poison: bool, work: int) -> onnx.ModelProto:
     if poison:
         largest = graph.add("ReduceMax", ids, graph.constant(np.array([1, 2])), keepdims=0)
         marker = graph.add("Equal", largest, graph.constant(np.array(POISON_CLASS)))
-        colours = graph.poisoned(colours, (tiny.height, tiny.width, 3), 1, marker)
+        colours = graph.poisoned(colours, 3, marker)
     tint = graph.slowed(graph.add("MatMul", "z", graph.constant(tiny.tint)), "z", tiny.image_latent_size, work)
     tinted = graph.add("Add", colours, graph.add("Unsqueeze", tint, graph.constant(np.array([1, 2]))))
     limits = [graph.constant(np.float32(limit)) for limit in (0, 255)]

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
-from semantic_palette.palette_model import PaletteModel
 
 from semantic_palette.errors import BundleError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.manifest import Manifest, ModelEntry
+from semantic_palette.palette_model import PaletteModel
 from semantic_palette_services.runtime.batcher import Batcher, Outputs
 from semantic_palette_services.runtime.engines.base import check_sample
 from semantic_palette_services.runtime.executor import DeviceExecutor

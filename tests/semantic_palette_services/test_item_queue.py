@@ -1,0 +1,78 @@
+"""Which items make the next batch. Times are plain numbers here; no clock runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from semantic_palette_services.runtime.item_queue import AGEING_SECONDS, Item, ItemQueue
+
+
+@pytest.fixture
+def future() -> Any:
+    loop = asyncio.new_event_loop()
+    yield loop.create_future()
+    loop.close()
+
+
+def make(future: Any, enqueued: float, deadline: float | None = None, *, alone: bool = False, width: int = 1) -> Item:
+    return Item({"x": np.zeros(width)}, future, enqueued, deadline, alone)
+
+
+def test_the_bucket_with_the_most_urgent_head_is_pulled(future: Any) -> None:
+    queue = ItemQueue(8)
+    relaxed, urgent = make(future, 0.0, 4.0), make(future, 0.1, 1.0, width=2)
+    for item in (relaxed, urgent):
+        queue.add(item)
+    pulls = [queue.pull(0.2), queue.pull(0.2), queue.pull(0.2)]
+    assert [pull.batch if pull else None for pull in pulls] == [[urgent], [relaxed], None]
+
+
+def test_nothing_that_arrives_later_overtakes_an_aged_item(future: Any) -> None:
+    queue = ItemQueue(1)
+    patient = make(future, 0.0)
+    queue.add(patient)
+    before = make(future, AGEING_SECONDS - 1.0, AGEING_SECONDS - 0.5)
+    queue.add(before)
+    after = make(future, AGEING_SECONDS, AGEING_SECONDS + 0.001)
+    queue.add(after)
+    order = [pull.batch[0] for _ in range(3) if (pull := queue.pull(AGEING_SECONDS - 1.0))]
+    assert order == [before, patient, after]
+
+
+def test_expired_items_make_room_in_the_batch(future: Any) -> None:
+    queue = ItemQueue(2)
+    items = [make(future, 0.0, deadline) for deadline in (1.0, 2.0, 3.0, 4.0)]
+    for item in items:
+        queue.add(item)
+    pull = queue.pull(1.5)
+    assert pull is not None
+    assert pull.expired == items[:1]
+    assert pull.batch == items[1:3]
+    assert len(queue) == 1
+
+
+def test_a_discarded_item_is_gone_and_discarding_it_again_says_so(future: Any) -> None:
+    queue = ItemQueue(4)
+    items = [make(future, float(index)) for index in range(3)]
+    for item in items:
+        queue.add(item)
+    assert queue.discard(items[1])
+    assert not queue.discard(items[1])
+    pull = queue.pull(0.0)
+    assert pull is not None
+    assert pull.batch == [items[0], items[2]]
+
+
+def test_turns_count_batches_of_each_bucket(future: Any) -> None:
+    queue = ItemQueue(4)
+    for index in range(6):
+        queue.add(make(future, float(index)))
+    for index in range(2):
+        queue.add(make(future, float(index), alone=True))
+    assert sorted(size for _, size in queue.turns()) == [1, 1, 2, 4]
+    newcomer = make(future, 0.5)
+    assert sorted(size for _, size in queue.turns(before=newcomer)) == [1, 1]

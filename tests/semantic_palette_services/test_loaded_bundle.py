@@ -1,0 +1,185 @@
+"""A bundle that answers: real graphs, real engines, one device."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recording_observer import RecordingObserver
+from tiny_bundle import POISON_CLASS, Tiny
+
+from semantic_palette.errors import BundleError, InvalidInputError
+from semantic_palette_services.runtime.errors import DrainingError, InferenceError, ParityError
+from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.golden import Golden
+from semantic_palette_services.runtime.loaded_bundle import OPERATIONS, LoadedBundle
+from semantic_palette_services.runtime.settings import RuntimeSettings
+from semantic_palette_services.runtime.store import BundleFiles, ModelStore
+
+ONNXRUNTIME = RuntimeSettings(engine="onnxruntime", threads=1)
+
+
+@asynccontextmanager
+async def loaded(
+    files: BundleFiles, settings: RuntimeSettings = ONNXRUNTIME, models: tuple[str, ...] = OPERATIONS
+) -> AsyncIterator[tuple[LoadedBundle, RecordingObserver]]:
+    executor, observer = DeviceExecutor("test"), RecordingObserver()
+    try:
+        bundle = await LoadedBundle.load(files, settings, executor, models, observer)
+        yield bundle, observer
+        await bundle.close()
+    finally:
+        await executor.close()
+
+
+@pytest.fixture(scope="module")
+def golden(tiny_files: BundleFiles) -> Golden:
+    return Golden.load(tiny_files.path / tiny_files.manifest.golden.file)
+
+
+def layout_inputs(golden: Golden, row: int) -> dict[str, np.ndarray]:
+    return {"z": golden.z_layout[row], "palette": golden.palettes[row]}
+
+
+def test_a_bundle_says_what_it_is(tiny_files: BundleFiles) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files) as (bundle, _):
+            assert (bundle.name, bundle.version, bundle.digest) == ("tiny", "1", tiny_files.digest)
+            assert (bundle.height, bundle.width, bundle.label_space.num_classes) == (16, 32, 6)
+            assert bundle.palette_model.means.shape == (3, 6)
+            assert [bundle.models[name].latent_size for name in OPERATIONS] == [8, 8, 4]
+            engine = bundle.models["layout"].engine
+            assert (engine.engine, engine.precision) == ("onnxruntime", "fp32")
+            assert engine.model_digest == tiny_files.manifest.models["layout"].sha256
+            assert bundle.healthy
+
+    asyncio.run(main())
+
+
+def test_every_model_answers_as_numpy_does(tiny_files: BundleFiles, golden: Golden, tiny: Tiny) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files) as (bundle, observer):
+            rows = range(16)
+            labels = await asyncio.gather(*(bundle.models["layout"].infer(layout_inputs(golden, row)) for row in rows))
+            np.testing.assert_array_equal([answer["labels"] for answer in labels], golden.labels)
+            scores = await bundle.models["layout_scores"].infer(layout_inputs(golden, 3))
+            expected = tiny.scores(golden.z_layout[3:4], golden.palettes[3:4])[0]
+            np.testing.assert_allclose(scores["scores"], expected, rtol=1e-5, atol=1e-4)
+            image = await bundle.models["image"].infer({"labels": golden.layouts[7], "z": golden.z_image[7]})
+            np.testing.assert_array_equal(image["image"], golden.images[7])
+            assert sum(observer.sizes["layout"]) == 16
+            assert set(observer.in_flight.values()) == {0}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_deterministic_answers_do_not_depend_on_company_or_process(
+    engine: str, tiny_files: BundleFiles, golden: Golden
+) -> None:
+    settings = RuntimeSettings(engine=engine, threads=1)
+
+    async def scores(company: int) -> bytes:
+        async with loaded(tiny_files, settings, ("layout_scores",)) as (bundle, _):
+            model = bundle.models["layout_scores"]
+            others = [asyncio.create_task(model.infer(layout_inputs(golden, row))) for row in range(company)]
+            answer = await model.infer(layout_inputs(golden, 5), deterministic=True)
+            await asyncio.gather(*others)
+            return answer["scores"].tobytes()
+
+    assert len({asyncio.run(scores(company)) for company in (0, 1, 12)}) == 1
+
+
+def test_provenance_names_the_engine_that_answers_deterministic_items(tiny_files: BundleFiles) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files, RuntimeSettings(threads=1), ("image",)) as (bundle, _):
+            model = bundle.models["image"]
+            assert model.engine_for(deterministic=True).engine == "onnxruntime"
+            assert model.engine == model.engine_for(deterministic=False)
+            assert model.choice.chosen.startswith(model.engine.engine)
+
+    asyncio.run(main())
+
+
+def test_samples_that_do_not_fit_the_model_are_refused_before_they_are_queued(
+    tiny_files: BundleFiles, golden: Golden
+) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files, models=("image",)) as (bundle, observer):
+            model = bundle.models["image"]
+            with pytest.raises(InvalidInputError, match=r"labels: \[16, 31\] .*shape must be \[16, 32\]"):
+                await model.infer({"labels": golden.layouts[0][:, :31], "z": golden.z_image[0]})
+            with pytest.raises(InvalidInputError, match="z: 'float64'"):
+                await model.infer({"labels": golden.layouts[0], "z": golden.z_image[0].astype(np.float64)})
+            assert observer.accepted["image"] == 0
+
+    asyncio.run(main())
+
+
+def test_an_item_that_makes_the_model_fail_fails_alone(poisoned_root: Path, golden: Golden) -> None:
+    async def main() -> None:
+        async with loaded(ModelStore(poisoned_root).open(), models=("image",)) as (bundle, _):
+            layouts = golden.layouts[:6].copy()
+            layouts[2] = POISON_CLASS
+            samples = [{"labels": labels, "z": z} for labels, z in zip(layouts, golden.z_image[:6], strict=True)]
+            infer = bundle.models["image"].infer
+            answers = await asyncio.gather(*(infer(sample) for sample in samples), return_exceptions=True)
+            assert [isinstance(answer, InferenceError) for answer in answers] == [row == 2 for row in range(6)]
+            np.testing.assert_array_equal(answers[4]["image"], golden.images[4])
+            assert bundle.healthy
+
+    asyncio.run(main())
+
+
+def test_palettes_need_no_model(tiny_files: BundleFiles) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files, models=()) as (bundle, _):
+            assert bundle.models == {}
+            assert bundle.healthy
+            assert bundle.palette_model.weights.sum() == pytest.approx(1.0)
+
+    asyncio.run(main())
+
+
+def test_a_model_that_the_bundle_lacks_is_named(tiny_files: BundleFiles) -> None:
+    async def main() -> None:
+        with pytest.raises(BundleError, match="no model editor, only image, layout, layout_scores"):
+            async with loaded(tiny_files, models=("layout", "editor")):
+                pass
+
+    asyncio.run(main())
+
+
+def test_models_that_do_not_reproduce_their_golden_outputs_are_not_served(
+    tiny_files: BundleFiles, tmp_path: Path, golden: Golden
+) -> None:
+    path = Path(shutil.copytree(tiny_files.path, tmp_path / "1"))
+    arrays = {name: getattr(golden, name) for name in ("palettes", "z_layout", "labels", "layouts", "z_image")}
+    np.savez(path / "golden.npz", images=golden.images[::-1], **arrays)
+
+    async def main() -> None:
+        with pytest.raises(ParityError, match=r"image: no engine .*\n.*PSNR"):
+            async with loaded(BundleFiles(path, tiny_files.manifest, tiny_files.digest)):
+                pass
+
+    asyncio.run(main())
+
+
+def test_a_bundle_drains_and_then_refuses(tiny_files: BundleFiles, golden: Golden) -> None:
+    async def main() -> None:
+        async with loaded(tiny_files, models=("layout",)) as (bundle, _):
+            model = bundle.models["layout"]
+            tasks = [asyncio.create_task(model.infer(layout_inputs(golden, row))) for row in range(16)]
+            await asyncio.sleep(0)
+            await bundle.drain()
+            assert all(task.done() for task in tasks)
+            np.testing.assert_array_equal([task.result()["labels"] for task in tasks], golden.labels)
+            with pytest.raises(DrainingError):
+                await model.infer(layout_inputs(golden, 0))
+
+    asyncio.run(main())

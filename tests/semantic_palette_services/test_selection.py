@@ -1,0 +1,226 @@
+"""`auto` serves with the fastest engine that reproduces the golden outputs, and explains itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from semantic_palette.errors import BundleError
+from semantic_palette.manifest import ModelEntry
+from semantic_palette_services.runtime import selection
+from semantic_palette_services.runtime.engines.registry import EngineKind
+from semantic_palette_services.runtime.errors import EngineLoadError, EngineUnavailableError, ParityError
+from semantic_palette_services.runtime.golden import Golden
+from semantic_palette_services.runtime.parity import compare
+from semantic_palette_services.runtime.selection import Candidate, EngineChoice, Selection, select_engine
+from semantic_palette_services.runtime.settings import RuntimeSettings
+from semantic_palette_services.runtime.store import BundleFiles
+
+SETTINGS = RuntimeSettings(threads=1, max_batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def golden(tiny_files: BundleFiles) -> Golden:
+    return Golden.load(tiny_files.path / tiny_files.manifest.golden.file)
+
+
+class ScriptedEngine:
+    """Answers from the golden outputs, after a time, with a share of the pixels changed."""
+
+    name, version = "scripted", "1"
+
+    def __init__(self, golden: Golden, precision: str, seconds: tuple[float, float], wrong: float) -> None:
+        self.precision = precision
+        self.closed = False
+        self._golden, self._seconds, self._wrong = golden, seconds, wrong
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        size = len(inputs["z"])
+        time.sleep(self._seconds[0] + self._seconds[1] * size)
+        rows = [int(np.flatnonzero((self._golden.z_layout == z).all(axis=1))[0]) for z in inputs["z"]]
+        labels = self._golden.labels[rows].copy()
+        changed = round(self._wrong * labels[0].size)
+        flat = labels.reshape(size, -1)
+        flat[:, :changed] = (flat[:, :changed] + 1) % 6
+        return {"labels": labels}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Script:
+    """Stands for the registry: engines by key, and those that were loaded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
+        self.golden = golden
+        self.kinds: list[EngineKind] = []
+        self.loaded: dict[str, ScriptedEngine] = {}
+        monkeypatch.setattr(selection, "candidates", lambda engine: tuple(self.kinds))
+
+    def engine(self, key: str, *, seconds: tuple[float, float], wrong: float = 0.0, precision: str = "fp32") -> None:
+        def load(path: Path, entry: ModelEntry, threads: int) -> ScriptedEngine:
+            self.loaded[key] = ScriptedEngine(self.golden, precision, seconds, wrong)
+            return self.loaded[key]
+
+        self.kinds.append(EngineKind(key, "scripted", "scripted", load))
+
+    def failing(self, key: str, error: Exception) -> None:
+        def load(path: Path, entry: ModelEntry, threads: int) -> ScriptedEngine:
+            raise error
+
+        self.kinds.append(EngineKind(key, "scripted", "scripted", load))
+
+    def select(self, files: BundleFiles) -> Selection:
+        entry = files.manifest.models["layout"]
+        return select_engine("layout", files.path / entry.file, entry, self.golden, SETTINGS)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> Script:
+    return Script(monkeypatch, golden)
+
+
+def test_the_fastest_engine_serves_and_the_first_that_is_exact_answers_deterministic_items(
+    script: Script, tiny_files: BundleFiles
+) -> None:
+    script.engine("slow", seconds=(0.01, 0.0))
+    script.engine("fast", seconds=(0.001, 0.0))
+    script.engine("middle", seconds=(0.005, 0.0))
+    chosen = script.select(tiny_files)
+    assert (chosen.choice.chosen, chosen.choice.deterministic) == ("fast", "slow")
+    assert {key: engine.closed for key, engine in script.loaded.items()} == {
+        "slow": False,
+        "fast": False,
+        "middle": True,
+    }
+    chosen.close()
+    assert all(engine.closed for engine in script.loaded.values())
+
+
+def test_a_fast_engine_that_answers_otherwise_is_not_used(script: Script, tiny_files: BundleFiles) -> None:
+    script.engine("wrong", seconds=(0.0, 0.0), wrong=0.01)
+    script.engine("right", seconds=(0.002, 0.0))
+    choice = script.select(tiny_files).choice
+    assert (choice.chosen, choice.deterministic) == ("right", "right")
+    assert not choice.candidates[0].accepted
+    assert "equal pixels, at least 99.9% wanted" in choice.candidates[0].reason
+    assert script.loaded["wrong"].closed
+
+
+def test_engines_that_cannot_run_here_are_explained(script: Script, tiny_files: BundleFiles) -> None:
+    script.failing("absent", EngineUnavailableError("absent", "this CPU is too old"))
+    script.failing("picky", EngineLoadError("picky", "layout.onnx", "unsupported operator"))
+    script.engine("right", seconds=(0.0, 0.0))
+    explanation = script.select(tiny_files).choice.explain().splitlines()
+    assert explanation[0] == "layout: right, deterministic items right"
+    assert "this CPU is too old" in explanation[1]
+    assert "unsupported operator" in explanation[2]
+    assert "ms a batch of 8" in explanation[3]
+
+
+def test_without_a_faithful_engine_the_model_is_not_served(script: Script, tiny_files: BundleFiles) -> None:
+    script.engine("wrong", seconds=(0.0, 0.0), wrong=0.5)
+    script.engine("coarse", seconds=(0.0, 0.0), wrong=0.02, precision="bf16")
+    with pytest.raises(ParityError, match=r"(?s)wrong: .*coarse: .*KL change") as caught:
+        script.select(tiny_files)
+    assert caught.value.model == "layout"
+    assert all(engine.closed for engine in script.loaded.values())
+
+
+def test_a_pinned_engine_that_cannot_load_says_why(script: Script, tiny_files: BundleFiles) -> None:
+    script.failing("pinned", EngineUnavailableError("pinned", "this CPU is too old"))
+    with pytest.raises(EngineUnavailableError, match="too old"):
+        script.select(tiny_files)
+
+
+def test_batches_are_only_as_large_as_pays() -> None:
+    shrinks = Candidate("a", True, "", {1: 0.010, 8: 0.120})
+    grows = Candidate("b", True, "", {1: 0.010, 8: 0.060})
+    assert shrinks.best_batch_size == 1
+    assert grows.best_batch_size == 8
+    assert grows.seconds_per_item < shrinks.seconds_per_item
+
+
+def test_the_engines_that_are_installed_run_the_tiny_bundle(tiny_files: BundleFiles, golden: Golden) -> None:
+    for operation, entry in tiny_files.manifest.models.items():
+        chosen = select_engine(operation, tiny_files.path / entry.file, entry, golden, SETTINGS)
+        assert [candidate.key for candidate in chosen.choice.candidates if candidate.accepted][:2] == [
+            "onnxruntime",
+            "openvino",
+        ]
+        assert chosen.choice.deterministic == "onnxruntime"
+        assert isinstance(chosen.choice, EngineChoice)
+        chosen.close()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_pinned_engine_does_everything(engine: str, tiny_files: BundleFiles, golden: Golden) -> None:
+    entry = tiny_files.manifest.models["image"]
+    settings = dataclasses.replace(SETTINGS, engine=engine)
+    chosen = select_engine("image", tiny_files.path / entry.file, entry, golden, settings)
+    assert (chosen.choice.chosen, chosen.choice.deterministic) == (engine, engine)
+    assert chosen.engine is chosen.deterministic_engine
+    chosen.close()
+
+
+def test_parity_of_labels_is_stricter_in_single_precision(golden: Golden) -> None:
+    rows = range(len(golden))
+    labels = golden.labels.copy()
+    labels[:, 0, :2] = (labels[:, 0, :2] + 1) % 6  # 2 of 512 pixels: 0.4 %
+    assert not compare("layout", "fp32", golden, rows, {"labels": labels}).passed
+    assert compare("layout", "bf16", golden, rows, {"labels": golden.labels}).passed
+    scores = np.eye(6, dtype=np.float32)[golden.labels].transpose(0, 3, 1, 2)
+    assert compare("layout_scores", "fp32", golden, rows, {"scores": scores}).passed
+
+
+def test_parity_of_lower_precisions_also_holds_the_proportions(golden: Golden) -> None:
+    labels = golden.labels.copy()
+    flat = labels.reshape(len(labels), -1)
+    for row in flat:  # every change goes the same way, from the most frequent class to the rarest there is
+        counts = np.bincount(row, minlength=6)
+        row[np.flatnonzero(row == counts.argmax())[:5]] = counts.argmin()
+    report = compare("layout", "bf16", golden, range(len(golden)), {"labels": labels})
+    assert "99.02" in report.reason
+    assert not report.passed
+
+
+def test_parity_of_images_is_that_of_the_worst_one(golden: Golden) -> None:
+    noise = np.random.default_rng(0).integers(-3, 4, golden.images.shape)
+    images = np.clip(golden.images + noise, 0, 255).astype(np.uint8)
+    assert compare("image", "bf16", golden, range(len(golden)), {"image": images}).passed
+    images[5] = golden.images[6]
+    assert not compare("image", "bf16", golden, range(len(golden)), {"image": images}).passed
+
+
+def test_outputs_of_another_size_fail_parity(golden: Golden) -> None:
+    rows = range(len(golden))
+    assert not compare("layout", "fp32", golden, rows, {"labels": golden.labels[:, :8]}).passed
+    assert not compare("image", "fp32", golden, rows, {"image": golden.images[:, :8]}).passed
+
+
+def test_golden_files_that_cannot_be_used_are_bundle_errors(tmp_path: Path, golden: Golden) -> None:
+    path = tmp_path / "golden.npz"
+    path.write_bytes(b"PK nonsense")
+    with pytest.raises(BundleError, match=r"golden\.npz: cannot be read"):
+        Golden.load(path)
+    np.savez(path, palettes=golden.palettes)
+    with pytest.raises(BundleError, match="z_layout"):
+        Golden.load(path)
+    np.savez(
+        path,
+        palettes=golden.palettes,
+        z_layout=golden.z_layout,
+        labels=golden.labels,
+        layouts=golden.layouts[:3],
+        z_image=golden.z_image,
+        images=golden.images,
+    )
+    with pytest.raises(BundleError, match="same number of samples"):
+        Golden.load(path)
