@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semantic_palette.cli._backend import services
-from semantic_palette.cli._inputs import palette_field
+from semantic_palette.cli._inputs import palette_field, split_bundle
 from semantic_palette.client import AsyncClient, BundleDescription
+from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
-from semantic_palette.pair import Pair
+from semantic_palette.pair import BundleIdentity, Pair
 from semantic_palette.palette import palette_from_shares
 from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
 from semantic_palette.writers.job import Job, StartedJob
@@ -58,13 +59,13 @@ async def run_job(
     Raises:
         SemanticPaletteError: bad input, or services that fail. What was written is complete.
     """
-    bundle = started.bundle.name if started else target.bundle
+    reference = _reference(started.bundle) if started else target.bundle
     first = writer.next_index
     async with (
-        services(target.address, target.model_store, bundle, target.engine) as address,
+        services(target.address, target.model_store, reference, target.engine) as address,
         AsyncClient(address) as client,
     ):
-        description = await client.label_space(bundle, digest=started.bundle.digest if started else None)
+        description = await _describe(client, reference)
         _check_names(job, description.label_space)
         if started is None:
             StartedJob(job, description.identity, description.label_space).write(folder.job_path)
@@ -82,6 +83,20 @@ async def run_job(
         ) as pairs:
             await _store(pairs, writer, description, on_record)
         return Written(writer.next_index - first, time.monotonic() - begun)
+
+
+def _reference(bundle: BundleIdentity) -> str:
+    """The version that a folder was begun with, whichever is active now."""
+    return f"{bundle.name}/{bundle.version}@{bundle.digest}"
+
+
+async def _describe(client: AsyncClient, reference: str | None) -> BundleDescription:
+    name, version, digest = split_bundle(reference)
+    description = await client.label_space(name, digest=digest)
+    served = description.identity
+    if version not in (None, served.version):
+        raise InvalidInputError("--bundle", reference, f"the services serve {served.name}/{served.version}")
+    return description
 
 
 def _check_names(job: Job, space: LabelSpace) -> None:

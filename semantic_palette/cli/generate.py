@@ -52,7 +52,9 @@ def generate(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where the services are. Default: they are started in this process."),
     ] = None,
-    bundle: Annotated[str | None, typer.Option(help="Name of the bundle. Default: the services' default.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME[/VERSION]", help="Default: the services' default bundle.")
+    ] = None,
     model_store: Annotated[
         Path,
         typer.Option(envvar="SEMANTIC_PALETTE_MODEL_STORE", help="Bundles, for services started in this process."),

@@ -116,8 +116,10 @@ class PairFolder:
         if started is None:
             return None
         differences = started.job.differences(job)
-        if bundle not in (None, started.bundle.name):
-            differences.append(f"bundle was {started.bundle.name!r} and is now {bundle!r}")
+        begun = started.bundle
+        versioned = f"{begun.name}/{begun.version}"
+        if bundle not in (None, begun.name, versioned, f"{versioned}@{begun.digest}"):
+            differences.append(f"bundle was {versioned!r} and is now {bundle!r}")
         if differences:
             reason = f"it holds another job ({'; '.join(differences)}); repeat its command or use another folder"
             raise InvalidInputError("out", str(self.root), reason)

@@ -148,6 +148,7 @@ class TestBadInput:
             (["--engine", "x", "--address", "127.0.0.1:1"], "--engine"),
             (["--address", "nowhere"], "HOST:PORT"),
             (["--bundle", "unknown"], "no bundle unknown"),
+            (["--bundle", "fake/2"], "the services serve fake/1"),
         ],
     )
     def test_options_that_cannot_be_used(self, fakes, tmp_path, capsys, options, words):
@@ -204,6 +205,7 @@ class TestContinuing:
         assert "continuing after 21 of 40" in capsys.readouterr().out
         assert (fakes.requests[-1].first_index, fakes.requests[-1].count) == (21, 19)
         assert content(tmp_path / "broken") == content(tmp_path / "whole")
+        assert [bundle for _, bundle, _ in fakes.started] == [None, None, f"fake/1@{DIGEST}"]
 
     def test_a_complete_job_says_so_and_starts_nothing(self, fakes, tmp_path, capsys):
         assert generate(tmp_path, "--count", 2) == 0

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -100,12 +99,10 @@ def test_without_arguments_help_is_shown(installed, capsys):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from semantic_palette.cli import main; main.entry_points = lambda **_: []; "
-        "main.run(['generate', '--help']); "
-        "sys.exit(', '.join(m for m in ('grpc', 'google.protobuf', 'torch', 'onnxruntime', 'openvino') if m in sys.modules))"
+        "import sys; from semantic_palette.cli import main; main.run(['--help']); "
+        "heavy = {'grpc', 'google.protobuf', 'torch', 'onnxruntime', 'openvino'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
     )
-    begin = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert "--palettes" in done.stdout
-    assert time.monotonic() - begin < 10.0
+    assert "generate" in done.stdout

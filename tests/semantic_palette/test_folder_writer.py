@@ -103,7 +103,8 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     STARTED.write(tmp_path / "job.json")
     assert StartedJob.read(tmp_path / "job.json") == STARTED
     assert PairFolder(tmp_path).job_to_continue(JOB, None) == STARTED
-    assert PairFolder(tmp_path).job_to_continue(JOB, "fake") == STARTED
+    for name in ("fake", "fake/1", f"fake/1@{DIGEST}"):
+        assert PairFolder(tmp_path).job_to_continue(JOB, name) == STARTED
     assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
 
 
@@ -126,8 +127,9 @@ def test_another_job_in_the_same_folder_is_refused_and_says_why(tmp_path, change
 
 def test_another_bundle_is_another_job(tmp_path):
     STARTED.write(tmp_path / "job.json")
-    with pytest.raises(InvalidInputError, match="bundle was 'fake' and is now 'camvid'"):
-        PairFolder(tmp_path).job_to_continue(JOB, "camvid")
+    for other in ("camvid", "fake/2"):
+        with pytest.raises(InvalidInputError, match=f"bundle was 'fake/1' and is now '{other}'"):
+            PairFolder(tmp_path).job_to_continue(JOB, other)
 
 
 def test_pairs_without_a_job_and_broken_jobs_are_clear_errors(tmp_path):
