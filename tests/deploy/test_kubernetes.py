@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from semantic_palette_services.server.health import LIVENESS, READINESS
-from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
+from semantic_palette_services.server.settings import ServerSettings
 
 KUBERNETES = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RENDERINGS = [KUBERNETES / "base", *sorted((KUBERNETES / "overlays").iterdir())]
@@ -153,8 +154,15 @@ def settings(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> list
     return result
 
 
-def test_all_services_are_served(settings: list[tuple[Manifest, ServerSettings]]) -> None:
-    assert sorted(name for _, chosen in settings for name in chosen.services) == sorted(SERVICE_NAMES)
+def test_every_service_is_served_where_its_name_leads(
+    manifests: list[Manifest], settings: list[tuple[Manifest, ServerSettings]]
+) -> None:
+    served = [set(chosen.services) for _, chosen in settings]
+    labels = [deployment["spec"]["template"]["metadata"]["labels"] for deployment in of_kind(manifests, "Deployment")]
+    for service in of_kind(manifests, "Service"):
+        selector = service["spec"]["selector"]
+        (services,) = [names for names, own in zip(served, labels, strict=True) if selector.items() <= own.items()]
+        assert {service["metadata"]["name"], "palette"} <= services, "a client asks its address for the label space"
 
 
 def test_ports_are_those_that_are_served(settings: list[tuple[Manifest, ServerSettings]]) -> None:

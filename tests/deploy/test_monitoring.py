@@ -12,11 +12,11 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+
+from semantic_palette.pair import Adherence
 from semantic_palette_services.server.metrics import PREFIX, Metrics
 from semantic_palette_services.server.settings import ServerSettings
 from semantic_palette_services.server.share_collector import ShareCollector
-
-from semantic_palette.pair import Adherence
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
