@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +9,6 @@ import numpy.typing as npt
 from semantic_palette.errors import InfeasibleConstraintsError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.palette import FEASIBILITY_TOLERANCE, shares_by_id
-
-_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,10 +32,10 @@ class Bounds:
 class Constraints:
     """Bounds on the shares of classes, each from 0 to 1. Names are matched as `LabelSpace.id_of` does."""
 
-    fixed: Mapping[str, float] = field(default_factory=lambda: _NONE)
+    fixed: Mapping[str, float] = field(default_factory=dict)
     """Shares met exactly; 0 bans a class."""
-    minimum: Mapping[str, float] = field(default_factory=lambda: _NONE)
-    maximum: Mapping[str, float] = field(default_factory=lambda: _NONE)
+    minimum: Mapping[str, float] = field(default_factory=dict)
+    maximum: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
