@@ -140,6 +140,29 @@ def test_a_pinned_engine_that_cannot_load_says_why(script: Script, tiny_files: B
         script.select(tiny_files)
 
 
+def test_a_slow_engine_is_held_against_fewer_samples_and_says_so(
+    script: Script, tiny_files: BundleFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "PARITY_SECONDS", 0.03)
+    monkeypatch.setattr(selection, "TIMING_SECONDS", 0.0)
+    script.engine("slow", seconds=(0.02, 0.0))
+    choice = script.select(tiny_files).choice
+    assert "8 golden samples: 100.0000% equal" in choice.candidates[0].reason
+    assert choice.best.seconds == pytest.approx({1: 0.02, 8: 0.02}, abs=0.015)
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 5, 40])
+def test_any_largest_batch_can_be_timed(
+    max_batch_size: int, script: Script, tiny_files: BundleFiles, golden: Golden
+) -> None:
+    script.engine("only", seconds=(0.001, 0.0))
+    entry = tiny_files.manifest.models["layout"]
+    settings = RuntimeSettings(max_batch_size=max_batch_size)
+    choice = select_engine("layout", tiny_files.path / entry.file, entry, golden, settings).choice
+    assert set(choice.best.seconds) == {1, max_batch_size}
+    assert choice.best.best_batch_size == max_batch_size
+
+
 def test_batches_are_only_as_large_as_pays() -> None:
     shrinks = Candidate("a", True, "", {1: 0.010, 8: 0.120})
     grows = Candidate("b", True, "", {1: 0.010, 8: 0.060})

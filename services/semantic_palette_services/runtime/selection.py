@@ -31,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 # Golden samples that are also answered one by one: that is another shape, for which engines may plan otherwise.
 SINGLES = 2
-# Timing a candidate at one batch size ends after this many runs, or this time, but never before the third run.
-MAX_RUNS, MIN_RUNS, MAX_SECONDS = 7, 3, 0.15
+# No further batch of golden samples is run after this time.
+PARITY_SECONDS = 1.0
+# A candidate is timed at one batch size until it has so many runs, or so much time has gone by; the runs of the parity
+# check count.
+MAX_RUNS, TIMING_SECONDS = 7, 0.15
 # What a turn of the device costs beside the engine (stacking, splitting, waking the event loop), whatever its size.
 TURN_SECONDS = 2e-4
 
@@ -181,8 +184,9 @@ def _try_engine(
             raise
         return Candidate(kind.key, False, str(error)), None
     try:
-        report = _check_parity(engine, operation, golden, settings.max_batch_size)
-        seconds = _time_engine(engine, golden.inputs(operation), settings.max_batch_size) if report.passed else {}
+        probe = _Probe(engine, golden.inputs(operation), settings.max_batch_size)
+        report = probe.check_parity(operation, golden)
+        seconds = probe.median_seconds() if report.passed else {}
     except Exception as error:
         # Engines raise what they like. One that cannot answer the golden inputs is not accepted, and that is told.
         report, seconds = ParityReport(False, f"fails on the golden inputs: {type(error).__name__}: {error}"), {}
@@ -192,27 +196,49 @@ def _try_engine(
     return Candidate(kind.key, True, report.reason, seconds), engine
 
 
-def _check_parity(engine: Engine, operation: str, golden: Golden, max_batch_size: int) -> ParityReport:
-    """Answer all golden samples in batches, and the first few again one by one."""
-    inputs, count = golden.inputs(operation), len(golden)
-    slices = [(start, min(start + max_batch_size, count)) for start in range(0, count, max_batch_size)]
-    slices += [(index, index + 1) for index in range(min(SINGLES, count))]
-    parts = [engine.run({name: array[start:stop] for name, array in inputs.items()}) for start, stop in slices]
-    rows = [row for start, stop in slices for row in range(start, stop)]
-    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return compare(operation, engine.precision, golden, rows, outputs)
+class _Probe:
+    """Runs an engine on the golden inputs, in batches and one by one, and times every run."""
 
+    def __init__(self, engine: Engine, inputs: Arrays, max_batch_size: int) -> None:
+        self._engine = engine
+        self._inputs = inputs
+        self._count = len(inputs["z"])
+        self._max_batch_size = max_batch_size
+        self._runs: dict[int, list[float]] = {1: [], max_batch_size: []}
 
-def _time_engine(engine: Engine, inputs: Arrays, max_batch_size: int) -> dict[int, float]:
-    """Median seconds of a batch of 1 and of the largest; the parity check has warmed both up."""
-    return {size: _median_seconds(engine, inputs, size) for size in sorted({1, max_batch_size})}
+    def check_parity(self, operation: str, golden: Golden) -> ParityReport:
+        """Hold the answers to the golden samples, those of the first few also when run alone, against the golden ones.
 
-
-def _median_seconds(engine: Engine, inputs: Arrays, size: int) -> float:
-    batch = {name: np.resize(array, (size, *array.shape[1:])) for name, array in inputs.items()}
-    runs: list[float] = []
-    while len(runs) < MIN_RUNS or (len(runs) < MAX_RUNS and sum(runs) < MAX_SECONDS):
+        A slow engine answers fewer batches, so that a server with a large model still starts in seconds.
+        """
         started = time.perf_counter()
-        engine.run(batch)
-        runs.append(time.perf_counter() - started)
-    return statistics.median(runs)
+        slices = [(index, index + 1) for index in range(min(SINGLES, self._count))]
+        parts = [self._run(*rows) for rows in slices]
+        for start in range(0, self._count, self._max_batch_size):
+            if start and time.perf_counter() - started > PARITY_SECONDS:
+                break
+            slices.append((start, min(start + self._max_batch_size, self._count)))
+            parts.append(self._run(*slices[-1]))
+        rows = [row for start, stop in slices for row in range(start, stop)]
+        outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        report = compare(operation, self._engine.precision, golden, rows, outputs)
+        return ParityReport(report.passed, f"{len(set(rows))} golden samples: {report.reason}")
+
+    def median_seconds(self) -> dict[int, float]:
+        """Median seconds of a batch of 1 and of the largest; the first run of each size only warms the engine up."""
+        for size, runs in self._runs.items():
+            rows = np.arange(size) % self._count
+            batch = {name: array[rows] for name, array in self._inputs.items()}
+            while len(runs) < 2 or (len(runs) <= MAX_RUNS and sum(runs[1:]) < TIMING_SECONDS):
+                self._time(batch)
+        return {size: statistics.median(runs[1:]) for size, runs in sorted(self._runs.items())}
+
+    def _run(self, start: int, stop: int) -> Arrays:
+        return self._time({name: array[start:stop] for name, array in self._inputs.items()})
+
+    def _time(self, batch: Arrays) -> Arrays:
+        started = time.perf_counter()
+        outputs = self._engine.run(batch)
+        if (size := len(batch["z"])) in self._runs:
+            self._runs[size].append(time.perf_counter() - started)
+        return outputs
