@@ -430,3 +430,25 @@ def test_items_of_a_failed_batch_are_not_stranded_by_closing() -> None:
         assert [type(answer) for answer in await running] == [DrainingError, DrainingError]
 
     serve(test)
+
+
+def test_a_loop_that_ends_without_closing_the_batcher_leaves_the_device_alive() -> None:
+    engine = FakeEngine()
+    engine.go.clear()
+
+    async def careless() -> DeviceExecutor:
+        executor = DeviceExecutor("test")
+        batcher = Batcher(engine.run, executor, max_batch_size=1, max_queue=8, name="model")
+        task = asyncio.create_task(batcher.submit({"x": np.zeros(1)}))
+        await asyncio.to_thread(engine.started.acquire)
+        assert not task.done()
+        return executor
+
+    async def careful(executor: DeviceExecutor) -> str:
+        answer = await executor.run(lambda: "alive")
+        await executor.close()
+        return answer
+
+    executor = asyncio.run(careless())
+    engine.go.set()
+    assert asyncio.run(careful(executor)) == "alive"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recording_observer import RecordingObserver
 from tiny_bundle import POISON_CLASS, Tiny
 
@@ -26,11 +28,11 @@ ONNXRUNTIME = RuntimeSettings(engine="onnxruntime", threads=1)
 
 @asynccontextmanager
 async def loaded(
-    files: BundleFiles, settings: RuntimeSettings = ONNXRUNTIME, models: tuple[str, ...] = OPERATIONS
+    files: BundleFiles, options: RuntimeSettings = ONNXRUNTIME, models: tuple[str, ...] = OPERATIONS
 ) -> AsyncIterator[tuple[LoadedBundle, RecordingObserver]]:
     executor, observer = DeviceExecutor("test"), RecordingObserver()
     try:
-        bundle = await LoadedBundle.load(files, settings, executor, models, observer)
+        bundle = await LoadedBundle.load(files, options, executor, models, observer)
         yield bundle, observer
         await bundle.close()
     finally:
@@ -82,10 +84,10 @@ def test_every_model_answers_as_numpy_does(tiny_files: BundleFiles, golden: Gold
 def test_deterministic_answers_do_not_depend_on_company_or_process(
     engine: str, tiny_files: BundleFiles, golden: Golden
 ) -> None:
-    settings = RuntimeSettings(engine=engine, threads=1)
+    options = RuntimeSettings(engine=engine, threads=1)
 
     async def scores(company: int) -> bytes:
-        async with loaded(tiny_files, settings, ("layout_scores",)) as (bundle, _):
+        async with loaded(tiny_files, options, ("layout_scores",)) as (bundle, _):
             model = bundle.models["layout_scores"]
             others = [asyncio.create_task(model.infer(layout_inputs(golden, row))) for row in range(company)]
             answer = await model.infer(layout_inputs(golden, 5), deterministic=True)
@@ -93,6 +95,52 @@ def test_deterministic_answers_do_not_depend_on_company_or_process(
             return answer["scores"].tobytes()
 
     assert len({asyncio.run(scores(company)) for company in (0, 1, 12)}) == 1
+
+
+class DeterministicBench:
+    """A bundle that stays loaded over the examples of a property, and what each row answers alone."""
+
+    def __init__(self, files: BundleFiles, golden: Golden) -> None:
+        self.runner = asyncio.Runner()
+        self.golden = golden
+        self.executor = DeviceExecutor("test")
+        load = LoadedBundle.load(files, ONNXRUNTIME, self.executor, ("layout_scores",))
+        self.bundle = self.runner.run(load)
+        self.alone = [self.answers([(row, True)])[0] for row in range(16)]
+
+    async def _answers(self, items: list[tuple[int, bool]]) -> list[bytes]:
+        infer = self.bundle.models["layout_scores"].infer
+        submits = [infer(layout_inputs(self.golden, row), deterministic=flag) for row, flag in items]
+        return [answer["scores"].tobytes() for answer in await asyncio.gather(*submits)]
+
+    def answers(self, items: list[tuple[int, bool]]) -> list[bytes]:
+        return self.runner.run(self._answers(items))
+
+    def close(self) -> None:
+        self.runner.run(self.bundle.close())
+        self.runner.run(self.executor.close())
+        self.runner.close()
+
+
+@pytest.fixture(scope="module")
+def deterministic_bench(tiny_files: BundleFiles, golden: Golden) -> Iterator[DeterministicBench]:
+    bench = DeterministicBench(tiny_files, golden)
+    yield bench
+    bench.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(items=st.lists(st.tuples(st.integers(0, 15), st.booleans()), min_size=1, max_size=30))
+def test_deterministic_items_get_the_same_bytes_in_any_crowd(
+    items: list[tuple[int, bool]], deterministic_bench: DeterministicBench
+) -> None:
+    answers = deterministic_bench.answers(items)
+    for (row, deterministic), answer in zip(items, answers, strict=True):
+        if deterministic:
+            assert answer == deterministic_bench.alone[row]
+        else:
+            expected = np.frombuffer(deterministic_bench.alone[row], np.float32)
+            np.testing.assert_allclose(np.frombuffer(answer, np.float32), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_provenance_names_the_engine_that_answers_deterministic_items(tiny_files: BundleFiles) -> None:
@@ -183,3 +231,11 @@ def test_a_bundle_drains_and_then_refuses(tiny_files: BundleFiles, golden: Golde
                 await model.infer(layout_inputs(golden, 0))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "least"), [("threads", -1, 0), ("max_batch_size", 0, 1), ("max_queue", 0, 1)]
+)
+def test_settings_that_make_no_sense_are_named(field: str, value: int, least: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"{field}: {value} .*at least {least}"):
+        RuntimeSettings(**{field: value})

@@ -28,7 +28,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised; they need no line on stderr as well
         # Threads that spin while they wait would burn every core of an idle server.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
