@@ -79,13 +79,16 @@ class Batcher:
         self._observer = observer or NullObserver()
         self._measured = measured_seconds
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()  # guards the five below, which the device's thread shares
+        # The lock guards what the device's thread shares: from here to _closed. Whoever holds it never takes the
+        # executor's, which calls the batcher while holding its own.
+        self._lock = threading.Lock()
         self._queue = ItemQueue(max_batch_size)
         self._running: list[Item] = []
         self._running_until = 0.0
         self._times: dict[tuple[object, bool], BatchTimeModel] = {}
         self._death: str | None = None
-        self._draining = self._closed = self._announced = False
+        self._closed = False
+        self._draining = self._announced = False
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
