@@ -57,7 +57,11 @@ class ImageOperation:
         self, requests: list[ImageRequest], options: ImageOptions, deadline: float | None
     ) -> list[EncodedImage]:
         """One image a request, in their order; all succeed or the first failure is raised and the others dropped."""
-        return await gather_or_cancel(self.translate(request, options, deadline) for request in requests)
+        # Noise takes a third of a millisecond a sample, which adds up to a pause of the event loop for many.
+        noises = await self._pool.run(lambda: [self._draw(request) for request in requests])
+        return await gather_or_cancel(
+            self._translate(request, noise, options, deadline) for request, noise in zip(requests, noises, strict=True)
+        )
 
     async def translate(
         self, request: ImageRequest, options: ImageOptions, deadline: float | None = None
@@ -72,10 +76,15 @@ class ImageOperation:
         Raises:
             RuntimeServiceError: the model is overloaded, stopping or failed.
         """
-        inputs: dict[str, NDArray[Any]] = {
-            "labels": request.labels,
-            "z": standard_normal(request.seed, request.index, "image", (self._model.latent_size,)),
-        }
+        return await self._translate(request, self._draw(request), options, deadline)
+
+    def _draw(self, request: ImageRequest) -> NDArray[np.float32]:
+        return standard_normal(request.seed, request.index, "image", (self._model.latent_size,))
+
+    async def _translate(
+        self, request: ImageRequest, noise: NDArray[np.float32], options: ImageOptions, deadline: float | None
+    ) -> EncodedImage:
+        inputs: dict[str, NDArray[Any]] = {"labels": request.labels, "z": noise}
         outputs = await self._model.infer(inputs, deadline=deadline, deterministic=options.deterministic)
         image = outputs["image"]
         if options.encoding.format is ImageFormat.RAW:
