@@ -100,7 +100,7 @@ def test_an_item_that_breaks_the_model_fails_its_own_call_without_telling_why(po
 
 
 def test_a_deadline_that_has_no_chance_is_refused_at_once(store_root: Path) -> None:
-    write_tiny_bundle(store_root, work=100)
+    write_tiny_bundle(store_root, work=500)
     item = pb.LayoutItem(palette=common.Palette(shares=SHARES))
     with serving_in_thread(store_root, services=("layout",)) as (server, stubs):
         with pytest.raises(grpc.RpcError) as caught:
