@@ -39,7 +39,7 @@ class ImageGeneratorConfig:
 
 
 class Level(nn.Module):
-    """One resolution: a residual block and its RGB output, every convolution behind a layout-modulated normalisation."""
+    """One resolution: a residual block and its RGB output, a layout-modulated normalisation before each convolution."""
 
     def __init__(self, channels: int, config: ImageGeneratorConfig) -> None:
         super().__init__()

@@ -2,9 +2,13 @@
 
 Legend: B batch, K classes, C channels, H and W pixels, Z latent size.
 
-Both replace the constant scale and offset of a normalisation layer by maps computed from the layout:
-    y = gamma(layout, z) * (x - mean(x)) / std(x) + beta(layout, z)
-The statistics are those of one pixel's channels, never of the batch, so that an image does not depend on its company.
+Both replace the constant scale and offset of batch normalisation by maps computed from the layout:
+    y = gamma(layout, z) * (x - mean) / std + beta(layout, z)
+Mean and variance of a channel are those of the batch in training, as in SPADE's eqs. (2) and (3), and constants, their
+running averages, in service: an image does not depend on its company, and the constants fold into gamma and beta.
+Per-sample statistics were tried and rejected: over the pixels of a channel (instance norm) they made the generator
+plant a spike in a corner that sets the scale of everything else (the "droplets" of Karras et al., 2020), over the
+channels of a pixel they drew bright contours where features change sign.
 """
 
 from typing import Literal
@@ -15,7 +19,8 @@ from torch.nn import functional
 
 NormName = Literal["spade", "class_adaptive"]
 
-EPSILON = 1e-5
+STATISTICS_MOMENTUM = 0.02
+"""Weight of a training batch in the running statistics: an average over about fifty steps."""
 
 
 def one_hot(labels_BHW: Tensor, num_classes: int) -> Tensor:
@@ -34,17 +39,6 @@ def layout_pyramid(layout_BKHW: Tensor, num_levels: int) -> list[Tensor]:
     for _ in range(num_levels - 1):
         pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
     return pyramid[::-1]
-
-
-def channel_norm(x_BCHW: Tensor) -> Tensor:
-    """Zero mean and unit variance over the channels of every pixel; no parameters.
-
-    Not over the pixels of a channel (instance norm): there the generator learns to plant a spike in a corner that sets
-    the statistics of everything else, seen here within 200 steps as the "droplets" of Karras et al. (2020). On
-    channels-last tensors the permutations below are views.
-    """
-    x_BHWC = x_BCHW.permute(0, 2, 3, 1)
-    return functional.layer_norm(x_BHWC, x_BHWC.shape[3:], eps=EPSILON).permute(0, 3, 1, 2)
 
 
 class ClassAdaptiveModulation(nn.Module):
@@ -94,10 +88,11 @@ class SpadeModulation(nn.Module):
 
 
 class LayoutNorm(nn.Module):
-    """Channel normalisation modulated by the layout and the latent vector."""
+    """Batch normalisation modulated by the layout and the latent vector."""
 
     def __init__(self, channels: int, num_classes: int, latent_size: int, norm: NormName, spade_hidden: int) -> None:
         super().__init__()
+        self.normalise = nn.BatchNorm2d(channels, momentum=STATISTICS_MOMENTUM, affine=False)
         self.modulation: nn.Module
         if norm == "spade":
             self.modulation = SpadeModulation(channels, num_classes, latent_size, spade_hidden)
@@ -107,4 +102,4 @@ class LayoutNorm(nn.Module):
     def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
         """Normalise and modulate; same shape as `x_BCHW`."""
         gamma_BCHW, beta_BCHW = self.modulation(layout_BKHW, z_BZ)
-        return torch.addcmul(beta_BCHW, channel_norm(x_BCHW), gamma_BCHW)
+        return torch.addcmul(beta_BCHW, self.normalise(x_BCHW), gamma_BCHW)

@@ -163,8 +163,8 @@ class ImageTrainer:
 
     def run_step(self) -> dict[str, float | Tensor]:
         """Update discriminator and generator once; returns their losses."""
-        self._set_learning_rates()
-        batch = self._batch()
+        self.set_learning_rates()
+        batch = self.batch()
         with self._autocast():
             fake_B3HW = self.generator(batch.labels, batch.latents)
         metrics = self._update_discriminator(batch, fake_B3HW.detach()) | self._update_generator(batch, fake_B3HW)
@@ -198,7 +198,8 @@ class ImageTrainer:
         self.generator_optimiser.step()
         return {"g_adversarial": adversarial.detach(), "g_anchor": anchor.detach()}
 
-    def _set_learning_rates(self) -> None:
+    def set_learning_rates(self) -> None:
+        """Set both optimisers' rates to those of the next step, a function of the step alone."""
         remaining = 1.0 - self.step_index / self.total_steps
         scale = min(1.0, remaining / self.config.cool_down) if self.config.cool_down > 0 else 1.0
         for group in self.generator_optimiser.param_groups:
@@ -215,7 +216,8 @@ class ImageTrainer:
                 return phase
         return self.config.phases[-1]
 
-    def _batch(self) -> ImageBatch:
+    def batch(self) -> ImageBatch:
+        """The next step's scenes, moved, mirrored and shrunk to the phase's resolution, with their latents."""
         phase = self._phase()
         indices = torch.from_numpy(
             batch_indices(self.config.seed, len(self._labels_NHW), phase.batch_size, self.step_index)
