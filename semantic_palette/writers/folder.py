@@ -91,19 +91,18 @@ class PairFolder:
         self.job_path = root / "job.json"
 
     def started_job(self) -> StartedJob | None:
-        """Returns the job of the folder, or None when the folder is new.
+        """Returns the job of the folder, or None when the folder has no pairs, as after a first run that was refused.
 
         Raises:
             FolderError: the job cannot be read, or there are pairs without a job.
         """
-        if self.job_path.exists():
-            return StartedJob.read(self.job_path)
-        # An empty index is what a first run leaves whose input was refused.
-        if self.index_path.exists() and self.index_path.stat().st_size > 0:
+        if not self.index_path.exists() or self.index_path.stat().st_size == 0:
+            return None
+        if not self.job_path.exists():
             raise FolderError(
                 f"{self.root} holds pairs but no job.json, so they cannot be continued; use another folder"
             )
-        return None
+        return StartedJob.read(self.job_path)
 
     def job_to_continue(self, job: Job, bundle: str | None) -> StartedJob | None:
         """Returns the started job when it is the same as `job`, or None when the folder is new.

@@ -228,6 +228,8 @@ class TestContinuing:
 
     def test_a_command_that_was_refused_can_be_corrected_in_the_same_folder(self, fakes, tmp_path):
         assert generate(tmp_path, "--count", 2, "--min", "dragon=0.1") == 2
+        fakes.faults = [None, Fault(grpc.StatusCode.INVALID_ARGUMENT, "count: too many")]
+        assert generate(tmp_path, "--count", 1000) == 2
         assert generate(tmp_path, "--count", 2, "--min", "car=0.1") == 0
         assert len(lines(tmp_path)) == 2
 

@@ -30,6 +30,11 @@ def reopen(root: Path) -> tuple[int, list[str]]:
         return writer.next_index, [record.id for record in found]
 
 
+def started_folder(root: Path) -> None:
+    write(root, 0)
+    STARTED.write(root / "job.json")
+
+
 def test_a_line_has_the_contracts_keys_and_every_class(tmp_path):
     write(tmp_path, 0, 1)
     lines = (tmp_path / "pairs.jsonl").read_text().splitlines()
@@ -100,12 +105,12 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
 
 
 def test_a_job_is_read_as_it_was_written(tmp_path):
-    STARTED.write(tmp_path / "job.json")
+    started_folder(tmp_path)
     assert StartedJob.read(tmp_path / "job.json") == STARTED
     assert PairFolder(tmp_path).job_to_continue(JOB, None) == STARTED
     for name in ("fake", "fake/1", f"fake/1@{DIGEST}"):
         assert PairFolder(tmp_path).job_to_continue(JOB, name) == STARTED
-    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+    assert not list(tmp_path.rglob("*partial*"))
 
 
 @pytest.mark.parametrize(
@@ -119,14 +124,14 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     ],
 )
 def test_another_job_in_the_same_folder_is_refused_and_says_why(tmp_path, change, words):
-    STARTED.write(tmp_path / "job.json")
+    started_folder(tmp_path)
     with pytest.raises(InvalidInputError) as caught:
         PairFolder(tmp_path).job_to_continue(dataclasses.replace(JOB, **change), None)
     assert words in str(caught.value)
 
 
 def test_another_bundle_is_another_job(tmp_path):
-    STARTED.write(tmp_path / "job.json")
+    started_folder(tmp_path)
     for other in ("camvid", "fake/2"):
         with pytest.raises(InvalidInputError, match=f"bundle was 'fake/1' and is now '{other}'"):
             PairFolder(tmp_path).job_to_continue(JOB, other)
@@ -141,3 +146,9 @@ def test_pairs_without_a_job_and_broken_jobs_are_clear_errors(tmp_path):
         job.write_text(text)
         with pytest.raises(FolderError):
             PairFolder(tmp_path).started_job()
+
+
+def test_a_folder_without_pairs_is_new_whatever_was_asked_before(tmp_path):
+    write(tmp_path)
+    STARTED.write(tmp_path / "job.json")
+    assert PairFolder(tmp_path).job_to_continue(dataclasses.replace(JOB, seed=1), None) is None
