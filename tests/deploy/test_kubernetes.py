@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from semantic_palette.manifest import manifest_digest
+from semantic_palette_services.runtime.store import BundleReference
 from semantic_palette_services.server.health import LIVENESS, READINESS
 from semantic_palette_services.server.settings import ServerSettings
 
-KUBERNETES = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+ROOT = Path(__file__).resolve().parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+MODEL_STORE = ROOT / "model_store"
 RENDERINGS = [KUBERNETES / "base", *sorted((KUBERNETES / "overlays").iterdir())]
 
 Manifest = dict[str, Any]
@@ -189,6 +194,18 @@ def test_engines_compute_with_as_many_threads_as_the_pod_has_cores(
     for pod, chosen in settings:
         if chosen.models:
             assert str(chosen.engine_threads) == pod["containers"][0]["resources"]["limits"]["cpu"]
+
+
+def test_bundle_is_pinned_to_the_manifest_in_the_model_store() -> None:
+    line, *_ = re.findall(r"^SEMANTIC_PALETTE_BUNDLE=(.*)$", (KUBERNETES / "base" / "settings.env").read_text(), re.M)
+    reference = BundleReference.parse(line)
+    manifest = MODEL_STORE / str(reference.name) / (reference.version or "1") / "manifest.json"
+    if not manifest.exists():
+        pytest.skip(f"{manifest.relative_to(MODEL_STORE.parent)} is not in this checkout")
+
+    pin = f"{reference.name}/{manifest.parent.name}@{manifest_digest(manifest)}"
+
+    assert line == pin, f"write SEMANTIC_PALETTE_BUNDLE={pin} in deploy/kubernetes/base/settings.env"
 
 
 def test_addresses_name_a_service_and_its_port(manifests: list[Manifest]) -> None:
