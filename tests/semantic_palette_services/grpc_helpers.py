@@ -20,13 +20,13 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc import aio
 from grpc_status import rpc_status
-from semantic_palette_services.server.lifecycle import RunningServer, run_server
-from semantic_palette_services.server.settings import ServerSettings
 
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceStub
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceStub
 from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceStub
+from semantic_palette_services.server.lifecycle import RunningServer, run_server
+from semantic_palette_services.server.settings import ServerSettings
 
 Parameters = ParamSpec("Parameters")
 
@@ -130,6 +130,7 @@ class ServerProcess:
     address: str
     health_port: int
     metrics_port: int
+    log: list[str]
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit status once the process has ended."""
@@ -153,7 +154,7 @@ def serving_in_process(model_store: Path, *options: str) -> Iterator[ServerProce
             if match := re.search(r"serving .* at (\S+), health port (\d+), metrics port (\d+)", line):
                 drain = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
                 drain.start()
-                yield ServerProcess(process, match[1], int(match[2]), int(match[3]))
+                yield ServerProcess(process, match[1], int(match[2]), int(match[3]), lines)
                 return
         raise AssertionError("the server did not start:\n" + "".join(lines))
     finally:

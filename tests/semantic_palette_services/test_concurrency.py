@@ -1,0 +1,97 @@
+"""Nothing blocks the event loop, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from grpc_helpers import asynchronous, eventually
+
+from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
+
+
+@asynchronous
+async def test_the_loop_runs_on_while_a_worker_works() -> None:
+    pool = WorkerPool(1)
+    started = time.perf_counter()
+    job = asyncio.create_task(pool.run(time.sleep, 0.3))
+    await asyncio.sleep(0.01)
+    assert time.perf_counter() - started < 0.25
+    await job
+    pool.close()
+
+
+@asynchronous
+async def test_a_pool_runs_no_more_jobs_than_it_has_threads() -> None:
+    pool = WorkerPool(2)
+    running, most, lock = 0, 0, threading.Lock()
+
+    def job() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+
+    await asyncio.gather(*(pool.run(job) for _ in range(10)))
+    assert most == 2
+    pool.close()
+
+
+@asynchronous
+async def test_a_job_whose_caller_gave_up_in_line_is_never_run() -> None:
+    pool = WorkerPool(1)
+    hold, ran = threading.Event(), []
+    first = asyncio.create_task(pool.run(hold.wait, 10))
+    waiting = asyncio.create_task(pool.run(ran.append, "no"))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    hold.set()
+    await first
+    await pool.run(ran.append, "yes")
+    assert ran == ["yes"]
+    pool.close()
+
+
+@asynchronous
+async def test_the_first_failure_is_raised_itself_and_cancels_the_others() -> None:
+    ended: list[str] = []
+
+    async def fail() -> None:
+        raise KeyError("first")
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    with pytest.raises(KeyError, match="first"):
+        await gather_or_cancel([wait(), fail(), wait()])
+    assert ended == ["cancelled"] * 2
+
+
+@asynchronous
+async def test_cancelling_the_caller_cancels_all() -> None:
+    started, ended = 0, 0
+
+    async def wait() -> None:
+        nonlocal started, ended
+        started += 1
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended += 1
+
+    gathering = asyncio.ensure_future(gather_or_cancel([wait(), wait(), wait()]))
+    await eventually(lambda: started == 3)
+    gathering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gathering
+    assert ended == 3

@@ -1,0 +1,55 @@
+"""What can be chosen about a server, and what cannot."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
+
+
+def test_everything_is_served_by_default() -> None:
+    settings = ServerSettings()
+    assert settings.services == SERVICE_NAMES
+    assert settings.models == ("layout", "layout_scores", "image")
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMANTIC_PALETTE_SERVICES", "palette, layout")
+    monkeypatch.setenv("SEMANTIC_PALETTE_BUNDLE", "camvid/3")
+    settings = ServerSettings(bundle="streets")
+    assert settings.services == ("palette", "layout")
+    assert settings.models == ("layout", "layout_scores")
+    assert settings.bundle == "streets"
+
+
+def test_a_factory_needs_every_stage_here_or_elsewhere() -> None:
+    with pytest.raises(ValidationError, match="image_address"):
+        ServerSettings(services=("factory", "palette", "layout"))
+    settings = ServerSettings(services=("factory", "palette", "layout"), image_address="image:50051")
+    assert settings.models == ("layout", "layout_scores")
+
+
+def test_a_factory_of_remote_stages_needs_no_bundle() -> None:
+    addresses = {f"{stage}_address": f"{stage}:50051" for stage in ("palette", "layout", "image")}
+    settings = ServerSettings(services=("factory",), **addresses)  # type: ignore[arg-type]
+    assert not settings.needs_bundle
+    assert settings.models == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("services", ("teapot",)),
+        ("services", ()),
+        ("port", 70_000),
+        ("max_batch_size", 0),
+        ("drain_grace", -1),
+        ("log_level", "loud"),
+        ("max_items", 513),
+        ("unknown", 1),
+    ],
+)
+def test_what_is_not_allowed_is_named(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        ServerSettings(**{field: value})  # type: ignore[arg-type]
