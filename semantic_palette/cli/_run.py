@@ -1,6 +1,7 @@
 """Runs a job into a folder: asks for the missing pairs and writes them as they come."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ async def run_job(
 
     Raises:
         SemanticPaletteError: bad input, or services that fail. What was written is complete.
+        CancelledError: SIGTERM came; Ctrl-C becomes KeyboardInterrupt outside the event loop.
     """
+    _cancel_on_sigterm()
     reference = _reference(started.bundle) if started else target.bundle
     first = writer.next_index
     async with (
@@ -83,6 +86,13 @@ async def run_job(
         ) as pairs:
             await _store(pairs, writer, description, on_record)
         return Written(writer.next_index - first, time.monotonic() - begun)
+
+
+def _cancel_on_sigterm() -> None:
+    """Lets a cluster's polite stop finish the pairs that are being written, as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _reference(bundle: BundleIdentity) -> str:

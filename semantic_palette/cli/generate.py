@@ -143,7 +143,7 @@ def _run(
 
         try:
             return asyncio.run(run_job(job, started, folder, writer, target, on_record))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             progress.stop()
             done = f"{writer.next_index} of {job.count} pairs are complete in {folder.root}"
             console.print(f"interrupted: {done}; the same command continues", markup=False)

@@ -157,9 +157,13 @@ class FolderWriter:
         except BlockingIOError:
             self._index.close()
             raise FolderError(f"another process is writing to {folder.root}") from None
-        self._partial.mkdir(exist_ok=True)
-        self.next_index = self._drop_incomplete(on_record)
-        """Index of the first pair that is not there."""
+        try:
+            self.next_index = self._drop_incomplete(on_record)
+            """Index of the first pair that is not there."""
+            self._partial.mkdir(exist_ok=True)
+        except BaseException:
+            self._index.close()
+            raise
 
     def write(self, pairs: Sequence[Pair], space: LabelSpace) -> list[PairRecord]:
         """Adds pairs, of which the first is `next_index`, and returns their lines; they are on disk when it returns."""
