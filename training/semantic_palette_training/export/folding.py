@@ -6,14 +6,14 @@ Shape suffixes: B batch, Z latent, K classes, C channels, H and W pixels, N = H 
 """
 
 import copy
-from typing import TypeVar, cast
+from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from semantic_palette_training.models.layers import EqualisedConv2d, EqualisedLinear
-from semantic_palette_training.models.spade import EPSILON, ClassAdaptiveModulation, LayoutNorm
+from semantic_palette_training.models.spade import ClassAdaptiveModulation, LayoutNorm, SpadeModulation
 
 Network = TypeVar("Network", bound=nn.Module)
 Plain = TypeVar("Plain", nn.Conv2d, nn.Linear)
@@ -22,14 +22,10 @@ Plain = TypeVar("Plain", nn.Conv2d, nn.Linear)
 def fold(network: Network) -> Network:
     """A copy of `network` that computes the same function in evaluation mode with fewer operations.
 
-    Parametrisations (spectral norm) and run-time weight scales become plain weights; class-adaptive modulation becomes
-    two matrix products that neither transpose nor split full-size maps; normalisation keeps the channels first.
+    Run-time weight scales become plain weights; class-adaptive modulation becomes two matrix products that neither
+    transpose nor split full-size maps; the statistics of normalisation go into what modulates it.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for child in folded.modules():
-        if parametrize.is_parametrized(child):
-            for name in list(cast(nn.ModuleDict, child.parametrizations)):
-                parametrize.remove_parametrizations(child, name, leave_parametrized=True)
     _replace(folded)
     return folded
 
@@ -65,20 +61,41 @@ def _copy_scaled(layer: EqualisedConv2d | EqualisedLinear, plain: Plain) -> Plai
 
 
 class _FoldedLayoutNorm(nn.Module):
-    """`LayoutNorm` without moving the channels last and back, which costs engines two copies of every map."""
+    """`LayoutNorm` in evaluation mode: gamma * (x - mean) / std + beta with the statistics inside gamma and beta."""
 
     def __init__(self, norm: LayoutNorm) -> None:
         super().__init__()
-        modulation = norm.modulation
-        self.modulation = _FoldedTable(modulation) if isinstance(modulation, ClassAdaptiveModulation) else modulation
+        self.modulation: nn.Module
+        match norm.modulation:
+            case ClassAdaptiveModulation() as modulation:
+                _absorb(norm.normalise, (modulation.table,), modulation.num_classes)
+                self.modulation = _FoldedTable(modulation)
+            case SpadeModulation() as modulation:
+                _absorb(norm.normalise, (modulation.maps, modulation.style), 1)
+                self.modulation = modulation
 
     def forward(self, x_BCHW: Tensor, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
         """As `LayoutNorm`."""
         gamma_BCHW, beta_BCHW = self.modulation(layout_BKHW, z_BZ)
-        centred_BCHW = x_BCHW - x_BCHW.mean(dim=1, keepdim=True)
-        variance_B1HW = centred_BCHW.square().mean(dim=1, keepdim=True)
-        scaled_BCHW: Tensor = centred_BCHW * torch.rsqrt(variance_B1HW + EPSILON) * gamma_BCHW + beta_BCHW
-        return scaled_BCHW
+        return torch.addcmul(beta_BCHW, x_BCHW, gamma_BCHW)
+
+
+def _absorb(statistics: nn.BatchNorm2d, layers: Iterable[nn.Conv2d | nn.Linear], entries: int) -> None:
+    """Make layers that give gamma, then beta, of the normalised features give those of the features themselves.
+
+    Both are sums of the layers' outputs, so gamma / std and beta - gamma * mean / std are linear in them. `entries` is
+    how many neighbouring outputs belong to a channel.
+    """
+    mean, variance = statistics.get_buffer("running_mean"), statistics.get_buffer("running_var")
+    scale = torch.rsqrt(variance + statistics.eps).repeat_interleave(entries)
+    shift = mean.repeat_interleave(entries) * scale
+    for layer in layers:
+        for values in (layer.weight, layer.bias):
+            if values is not None:
+                gamma, beta = values.data.chunk(2)
+                rows = (-1, *[1] * (values.dim() - 1))
+                beta -= gamma * shift.view(rows)
+                gamma *= scale.view(rows)
 
 
 class _FoldedTable(nn.Module):

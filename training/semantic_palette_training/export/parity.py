@@ -90,20 +90,45 @@ def check_parity(
     Raises:
         ParityError: names every file, engine, metric and threshold that failed in full precision.
     """
-    report: dict[str, Any] = {}
+    report: dict[str, dict[str, _Result]] = {}
     failures: list[str] = []
     for name, (onnx_file, torchscript_file) in files.items():
-        report[name] = {}
-        for engine in engines(root / onnx_file, root / torchscript_file):
-            metrics = _worst([_measure(name, engine, case) for case in cases[name]])
-            broken = _broken(metrics, engine.full_precision)
-            report[name][engine.name] = {**metrics, "passed": not broken}
-            if broken and engine.full_precision:
-                file = torchscript_file if engine.name.startswith("torchscript") else onnx_file
-                failures.append(f"{file} on {engine.name}: {', '.join(broken)}")
+        try:
+            report[name] = {
+                engine.name: _compare(name, engine, cases[name])
+                for engine in engines(root / onnx_file, root / torchscript_file)
+            }
+        except Exception as error:  # every engine has errors of its own
+            reason = str(error).strip().rpartition("\n")[2]
+            raise ParityError(
+                f"{onnx_file} or {torchscript_file} cannot be run; no bundle is written: {reason}"
+            ) from error
+        for engine, result in report[name].items():
+            if result.broken and result.full_precision:
+                file = torchscript_file if engine.startswith("torchscript") else onnx_file
+                failures.append(f"{file} on {engine}: {', '.join(result.broken)}")
     if failures:
-        raise ParityError("not the network that was trained; no bundle is written: " + "; ".join(failures))
-    return {"batch_sizes": list(BATCH_SIZES), "thresholds": _THRESHOLDS, "operations": report}
+        raise ParityError("not the networks that were trained; no bundle is written: " + "; ".join(failures))
+    operations = {
+        name: {engine: {**result.metrics, "passed": not result.broken} for engine, result in results.items()}
+        for name, results in report.items()
+    }
+    return {"batch_sizes": list(BATCH_SIZES), "thresholds": _THRESHOLDS, "operations": operations}
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """How one file did on one engine."""
+
+    metrics: Metrics
+    broken: list[str]
+    """Thresholds that are not met, in words."""
+    full_precision: bool
+
+
+def _compare(name: str, engine: Engine, cases: Sequence[Case]) -> _Result:
+    metrics = _worst([_measure(name, engine, case) for case in cases])
+    return _Result(metrics, _broken(metrics, engine.full_precision), engine.full_precision)
 
 
 _THRESHOLDS = {
@@ -117,10 +142,8 @@ _THRESHOLDS = {
 def _measure(name: str, engine: Engine, case: Case) -> Metrics:
     output = engine.run(case.inputs)
     if output.shape != case.expected.shape or output.dtype != case.expected.dtype:
-        raise ParityError(
-            f"{name} on {engine.name}: gives {output.dtype} {list(output.shape)}, "
-            f"expected {case.expected.dtype} {list(case.expected.shape)}"
-        )
+        found, expected = (f"{array.dtype} {list(array.shape)}" for array in (output, case.expected))
+        raise ParityError(f"{engine.name} gives {found} instead of {expected}")
     return _MEASURES[name](case, output)
 
 

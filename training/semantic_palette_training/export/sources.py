@@ -121,7 +121,7 @@ def _read_state(directory: Path, stage: str) -> dict[str, Any]:
 
 
 def _networks(directory: Path, states: Mapping[str, Mapping[str, Any]]) -> tuple[LayoutGenerator, ImageGenerator]:
-    """Both generators with their averaged weights."""
+    """Both generators with their averaged weights, in evaluation mode."""
     layout = _network(directory, states, "layout", LayoutGeneratorConfig, LayoutGenerator)
     image = _network(directory, states, "image", ImageGeneratorConfig, ImageGenerator)
     config, size = layout.config, (states["layout"]["height"], states["layout"]["width"])
@@ -144,4 +144,4 @@ def _network(
     except (InvalidInputError, RuntimeError) as error:
         path = directory / stage / "model.pt"
         raise ExportError(f"{path}: does not fit the networks of this version: {error}") from error
-    return network
+    return network.eval().requires_grad_(False)

@@ -1,6 +1,8 @@
 """Operations to TorchScript files, for servers that load nothing else."""
 
+import io
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -17,4 +19,14 @@ def export_torchscript(operation: Operation, path: Path) -> None:
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             operation.module, operation.example(2), check_trace=False
         )
-    torch.jit.save(traced, str(path))
+    buffer = io.BytesIO()
+    torch.jit.save(traced, buffer)
+    _write_without_sources(buffer, path)
+
+
+def _write_without_sources(archive: io.BytesIO, path: Path) -> None:
+    """Copy a TorchScript archive without its debug records: the call stacks, with paths, of the machine that traced."""
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for record in source.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(record.filename), source.read(record))
