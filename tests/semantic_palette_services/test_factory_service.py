@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -217,6 +218,33 @@ async def test_a_client_that_goes_leaves_no_work_behind(store_root: Path) -> Non
         made = sample(server, "semantic_palette_pairs_total")
         await asyncio.sleep(0.2)
         assert sample(server, "semantic_palette_pairs_total") == made
+
+
+@asynchronous
+async def test_a_client_that_is_killed_leaves_no_work_behind(store_root: Path) -> None:
+    write_tiny_bundle(store_root, work=20)
+    program = """
+import sys, grpc
+from semantic_palette.v1 import factory_service_pb2 as pb
+from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    for answer in FactoryServiceStub(channel).GeneratePairs(pb.GeneratePairsRequest(count=100_000)):
+        print(answer.pair.provenance.index, flush=True)
+"""
+    async with serving(store_root) as (server, _):
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, server.address, stdout=asyncio.subprocess.PIPE
+        )
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"0\n"
+        assert sample(server, "semantic_palette_inflight_pairs") > 0
+        client.kill()
+        await client.wait()
+        method = "semantic_palette.v1.FactoryService/GeneratePairs"
+        await eventually(lambda: sample(server, "semantic_palette_inflight_requests", method=method) == 0)
+        assert sample(server, "semantic_palette_inflight_pairs") == 0
+        for model in ("layout", "image"):
+            await eventually(lambda m=model: sample(server, "semantic_palette_inflight_items", model=m) == 0)
 
 
 @asynchronous

@@ -7,7 +7,6 @@ and calls spread over its replicas. gRPC itself retries what another moment or a
 from __future__ import annotations
 
 import asyncio
-import json
 
 import numpy as np
 from grpc import aio
@@ -25,33 +24,8 @@ from semantic_palette.v1 import (
 )
 from semantic_palette_services import codecs
 from semantic_palette_services.factory.stages import ImageTask, LayoutTask, PinnedBundle, StagedImage, StagedLayout
+from semantic_palette_services.grpc_options import channel_options, channel_target
 from semantic_palette_services.palette.operation import DrawnPalette
-from semantic_palette_services.server.options import MAX_MESSAGE_BYTES
-
-# RESOURCE_EXHAUSTED carries a push-back that gRPC obeys. FAILED_PRECONDITION says that a replica serves another digest:
-# with round_robin the next attempt asks the next replica.
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"],
-            },
-        }
-    ],
-}
-_OPTIONS = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-)
 
 
 class StageChannel:
@@ -64,8 +38,7 @@ class StageChannel:
 
     def __init__(self, address: str, timeout: float) -> None:
         self.address = address
-        target = address if ":/" in address else f"dns:///{address}"
-        self.channel = aio.insecure_channel(target, options=_OPTIONS)
+        self.channel = aio.insecure_channel(channel_target(address), options=channel_options())
         self._timeout = timeout
 
     def timeout(self, deadline: float | None) -> float:

@@ -11,13 +11,13 @@ from semantic_palette.pair import Pair, Provenance
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import EncodedImage, ImageFormat
 from semantic_palette_services.factory.jobs import GivenLayouts, GivenPalettes, PairJob, PairSource, SampledPalettes
 from semantic_palette_services.factory.operation import FactoryOperation
 from semantic_palette_services.factory.stages import PinnedBundle
 from semantic_palette_services.limits import Limits, check_count, check_range_end
-from semantic_palette_services.server.context import Context, deadline_of
 
 
 class FactoryServicer(FactoryServiceServicer):

@@ -8,10 +8,10 @@ from semantic_palette.v1 import image_service_pb2 as pb
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import BundleView, check_selection
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
 from semantic_palette_services.limits import Limits, check_count
-from semantic_palette_services.server.context import Context, deadline_of
 
 
 class ImageServicer(ImageServiceServicer):

@@ -9,11 +9,11 @@ from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import check_selection
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import LabelEncoding, encode_labels
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.limits import Limits, check_count
-from semantic_palette_services.server.context import Context, deadline_of
 
 
 class LayoutServicer(LayoutServiceServicer):

@@ -6,9 +6,9 @@ from semantic_palette.v1 import palette_service_pb2 as pb
 from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceServicer
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import check_selection
+from semantic_palette_services.call_context import Context
 from semantic_palette_services.limits import Limits, check_count, check_range_end
 from semantic_palette_services.palette.operation import PaletteOperation
-from semantic_palette_services.server.context import Context
 
 
 class PaletteServicer(PaletteServiceServicer):

@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-from semantic_palette_services.server.context import Context
+from semantic_palette_services.call_context import Context
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 READINESS = "readiness"

@@ -10,8 +10,8 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 import grpc
 from grpc import aio
 
+from semantic_palette_services.call_context import Context
 from semantic_palette_services.runtime.errors import DrainingError
-from semantic_palette_services.server.context import Context
 from semantic_palette_services.server.errors import CallStatus, status_of
 
 _OURS = "/semantic_palette."

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from semantic_palette.errors import SemanticPaletteError
 from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.grpc_options import server_options
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.settings import RuntimeSettings
@@ -29,7 +30,6 @@ from semantic_palette_services.server.health import HEALTH_SERVICE, Health
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.metrics_port import MetricsPort
-from semantic_palette_services.server.options import server_options
 from semantic_palette_services.server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)

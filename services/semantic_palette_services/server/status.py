@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
 
 from semantic_palette.v1 import palette_service_pb2, palette_service_pb2_grpc
+from semantic_palette_services.grpc_options import channel_target
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES
 
 NOT_HERE = "not here"
@@ -46,8 +47,7 @@ class ServerStatus:
 
 async def read_status(address: str, timeout: float) -> ServerStatus:
     """Ask the server at ``address``; waits at most ``timeout`` seconds for each answer."""
-    target = address if ":/" in address else f"dns:///{address}"
-    async with aio.insecure_channel(target) as channel:
+    async with aio.insecure_channel(channel_target(address)) as channel:
         services: dict[str, str] = {
             service: await _health(channel, full_name, timeout) for service, full_name in SERVICE_FULL_NAMES.items()
         }
