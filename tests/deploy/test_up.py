@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 UP = Path(__file__).resolve().parents[2] / "scripts" / "up"
 
 SERVICES = """#!/bin/sh
+trap 'echo "serve interrupted" >> log; exit 4' INT
 trap 'sleep 0.2; echo "serve drained" >> log; exit 3' TERM
 echo "serve $*" >> log
 while true; do sleep 0.05; done
 """
 PROMETHEUS = """#!/bin/sh
+trap 'echo "prometheus interrupted" >> log; exit 4' INT
 trap 'echo "prometheus stopped" >> log; exit 0' TERM
 echo "prometheus started" >> log
 while true; do sleep 0.05; done
@@ -28,7 +31,7 @@ while true; do sleep 0.05; done
 def folder(tmp_path: Path) -> Path:
     """A checkout whose services only log, and a PATH with nothing but what the scripts need."""
     (tmp_path / "bin").mkdir()
-    for program in ("mkdir", "sleep"):
+    for program in ("bash", "mkdir", "sleep"):
         (tmp_path / "bin" / program).symlink_to(shutil.which(program) or f"/bin/{program}")
     install(tmp_path / ".venv" / "bin" / "semantic-palette", SERVICES)
     return tmp_path
@@ -41,16 +44,23 @@ def install(path: Path, script: str) -> None:
 
 
 def interrupt(folder: Path, sent: signal.Signals, *arguments: str, after_lines: int) -> tuple[list[str], int]:
-    """Run scripts/up, send it a signal once so many lines are logged, and return all lines and the exit status."""
+    """Run scripts/up and return the lines that were logged and the exit status.
+
+    Once so many lines are logged, a signal is sent to the script's process group, as a terminal does.
+    """
     log = folder / "log"
     process = subprocess.Popen(
-        ["/bin/sh", str(UP), *arguments], cwd=folder, env={"PATH": str(folder / "bin")}, stdout=subprocess.DEVNULL
+        [UP, *arguments],
+        cwd=folder,
+        env={"PATH": str(folder / "bin")},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         while not log.exists() or len(log.read_text().splitlines()) < after_lines:
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(sent)
+        os.killpg(process.pid, sent)
         status = process.wait(timeout=10)
     finally:
         process.kill()
