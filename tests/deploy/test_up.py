@@ -61,7 +61,7 @@ def interrupt(folder: Path, sent: signal.Signals, *arguments: str, after_lines: 
             assert process.poll() is None
             time.sleep(0.02)
         os.killpg(process.pid, sent)
-        status = process.wait(timeout=10)
+        status = process.wait(timeout=60)
     finally:
         process.kill()
     return log.read_text().splitlines(), status
