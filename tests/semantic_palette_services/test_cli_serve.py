@@ -115,12 +115,16 @@ def test_a_corrupt_bundle_is_not_served(run: Callable[..., Result], store_root: 
 
 
 def test_a_port_that_is_taken_is_named(run: Callable[..., Result], tiny_root: Path) -> None:
+    free = {"--port": "0", "--health-port": "0", "--metrics-port": "0"}
     with serving_in_process(tiny_root, "--services", "palette") as server:
-        port = server.address.rsplit(":", 1)[1]
-        for option in ("--port", "--health-port", "--metrics-port"):
-            ports = {"--port": "0", "--health-port": "0", "--metrics-port": "0"} | {option: port}
-            flat = [word for pair in ports.items() for word in pair]
-            done = run("serve", "--model-store", tiny_root, "--services", "palette", "--host", "127.0.0.1", *flat)
+        taken = {
+            "--port": server.address.rsplit(":", 1)[1],
+            "--health-port": str(server.health_port),
+            "--metrics-port": str(server.metrics_port),
+        }
+        for option, port in taken.items():
+            ports = [word for pair in (free | {option: port}).items() for word in pair]
+            done = run("serve", "--model-store", tiny_root, "--services", "palette", "--host", "127.0.0.1", *ports)
             assert done.exit_code == 2
             assert option.removeprefix("--").replace("-", "_") in done.stderr
 

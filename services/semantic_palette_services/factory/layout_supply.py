@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence, EngineIdentity, PaletteOrigin
-from semantic_palette.palette import histogram
+from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.factory.palette_feed import PaletteFeed
 from semantic_palette_services.factory.stages import LayoutStage, LayoutTask, PinnedBundle
 
@@ -58,7 +58,9 @@ class GivenLayoutSupply:
         """See `LayoutSupply.layout`."""
         labels = self._layouts[index % len(self._layouts)]
         measured = histogram(labels, self._num_classes)
-        return SuppliedLayout(labels, measured, measured, 0.0, PaletteOrigin.MEASURED, None)
+        # Not quite 0: the tables' KL smooths the achieved palette.
+        kl = float(kl_divergence(measured, measured))
+        return SuppliedLayout(labels, measured, measured, kl, PaletteOrigin.MEASURED, None)
 
     def forget_before(self, index: int) -> None:
         """See `LayoutSupply.forget_before`; the layouts are kept, they come again."""

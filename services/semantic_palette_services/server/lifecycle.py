@@ -100,7 +100,7 @@ def _open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncE
 
 
 async def _open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
-    server = aio.server()
+    server = aio.server(options=server_options(max_connection_age_seconds=0.0))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = _listen(server, "health_port", settings.host, settings.health_port)
     await server.start()
