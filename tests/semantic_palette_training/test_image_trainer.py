@@ -182,6 +182,14 @@ def test_phases_that_do_not_fit_are_errors(scenes: Scenes, phases: tuple[ImagePh
         trainer(scenes, phases=phases)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("appearance_size", 9), ("max_shift", 32), ("cool_down", 1.5), ("average_decay", -0.1)]
+)
+def test_values_out_of_range_are_errors_that_name_the_field(scenes: Scenes, field: str, value: float) -> None:
+    with pytest.raises(InvalidInputError, match=f"image.{field}"):
+        trainer(scenes, **{field: value})
+
+
 def test_it_learns_the_colours_of_classes(scenes: Scenes) -> None:
     phases = (ImagePhase(height=16, steps=60, batch_size=4),)
     stage = trainer(scenes, phases=phases, learning_rate=5e-3, cool_down=0.0)

@@ -113,13 +113,15 @@ class ImageTrainer:
         validation: scenes whose layouts the sample sheet shows.
 
     Raises:
-        InvalidInputError: a phase's height does not fit the scenes, or the last is not the full one.
+        InvalidInputError: a phase's height does not fit the scenes, the last is not the full one, or a value is out of
+            its range.
     """
 
     name = "image"
 
     def __init__(self, config: ImageTrainConfig, train: Scenes, validation: Scenes) -> None:
         _check_phases(config.phases, train.labels.shape[1])
+        _check_ranges(config, train.labels.shape[2])
         self.config = config
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -158,7 +160,7 @@ class ImageTrainer:
         )
 
     def _place(self, network: nn.Module) -> nn.Module:
-        # Channels-last convolutions are up to 2.5x faster here, on CPU and GPU alike.
+        # Channels-last convolutions took 0.4 to 0.9 of the time on a Zen 4 core, the least where channels are few.
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def run_step(self) -> dict[str, float | Tensor]:
@@ -307,3 +309,16 @@ def _check_phases(phases: tuple[ImagePhase, ...], full_height: int) -> None:
             raise InvalidInputError(
                 f"image.phases[{index}].height", phase.height, f"{full_height}, or that halved a number of times"
             )
+
+
+def _check_ranges(config: ImageTrainConfig, full_width: int) -> None:
+    ranges = {
+        "appearance_size": (0, config.latent_size),
+        "max_shift": (0, full_width - 1),
+        "cool_down": (0, 1),
+        "average_decay": (0, 1),
+    }
+    for field, (lowest, highest) in ranges.items():
+        value = getattr(config, field)
+        if not lowest <= value <= highest:
+            raise InvalidInputError(f"image.{field}", value, f"{lowest} to {highest}")
