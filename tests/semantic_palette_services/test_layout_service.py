@@ -100,11 +100,11 @@ def test_an_item_that_breaks_the_model_fails_its_own_call_without_telling_why(po
 
 
 def test_a_deadline_that_has_no_chance_is_refused_at_once(store_root: Path) -> None:
-    write_tiny_bundle(store_root, work=500)
+    write_tiny_bundle(store_root, work=1500)
     item = pb.LayoutItem(palette=common.Palette(shares=SHARES))
     with serving_in_thread(store_root, services=("layout",)) as (server, stubs):
         with pytest.raises(grpc.RpcError) as caught:
-            stubs.layout.GenerateLayouts(pb.GenerateLayoutsRequest(items=[item] * 256), timeout=1.0)
+            stubs.layout.GenerateLayouts(pb.GenerateLayoutsRequest(items=[item] * 64), timeout=1.5)
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "the answer would take" in error.details()
