@@ -34,4 +34,4 @@ def write_sample_sheet(
         )
         for index in range(SHEET_ROWS)
     ]
-    contact_sheet(rows, label_space, title).save(path, optimize=True)
+    contact_sheet(rows, label_space, title).save(path)
