@@ -7,7 +7,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from semantic_palette.errors import InvalidInputError, SemanticPaletteError
 

@@ -44,8 +44,9 @@ class ServerSettings(BaseSettings):
     worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
     """Threads for image codecs, exact budgets and rejection sampling."""
 
-    host: str = "0.0.0.0"
-    """Address that all ports listen on."""
+    host: str = "127.0.0.1"
+    """Address that all ports listen on. They have neither TLS nor authentication: ``0.0.0.0``, for every interface, is
+    for networks that you trust; the service image sets it."""
 
     port: Port = 50051
     """Port of the services; 0 for any that is free."""
