@@ -85,7 +85,7 @@ class AsyncClient:
         """Draws palettes from the bundle's palette model; draw i depends on (bundle, seed, i, constraints) alone."""
         request = requests.palettes_request(requests.selector(bundle, digest), count, seed, first_index, constraints)
         attempts = self._attempts(self._timeout, pinned=digest is not None)
-        response = await call_unary(self._connection.palette.SamplePalettes, request, attempts)
+        response = await call_unary(lambda: self._connection.palette.SamplePalettes, request, attempts)
         space = (await self._describe(response.bundle.name, response.bundle.digest, attempts)).label_space
         return [convert.sampled_palette_from_proto(palette, space) for palette in response.palettes]
 
@@ -106,7 +106,7 @@ class AsyncClient:
         request = requests.layouts_request(
             selector, items, description.label_space, adherence, deterministic, constraints
         )
-        response = await call_unary(self._connection.layout.GenerateLayouts, request, attempts)
+        response = await call_unary(lambda: self._connection.layout.GenerateLayouts, request, attempts)
         layouts = [convert.generated_layout_from_proto(layout, description) for layout in response.layouts]
         return LayoutBatch(
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), layouts
@@ -127,7 +127,7 @@ class AsyncClient:
             requests.selector(bundle, digest), items, deterministic, image_format, image_quality
         )
         attempts = self._attempts(self._timeout, pinned=digest is not None)
-        response = await call_unary(self._connection.image.TranslateLayouts, request, attempts)
+        response = await call_unary(lambda: self._connection.image.TranslateLayouts, request, attempts)
         images = [convert.image_from_proto(image) for image in response.images]
         return ImageBatch(
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), images
@@ -208,16 +208,18 @@ class AsyncClient:
             call: Call = self._connection.factory.GeneratePairs(request, timeout=remaining)
             return call
 
-        stream = PairStream(prepare, open_call, lambda: self._attempts(timeout, pinned=True))
-        self._streams.add(stream)
-        return stream
+        def begin(stream: PairStream) -> Attempts:
+            self._streams.add(stream)  # no earlier: a stream may be made in another thread than the one that reads it
+            return self._attempts(timeout, pinned=True)
+
+        return PairStream(prepare, open_call, begin)
 
     async def _describe(self, bundle: str | None, digest: str | None, attempts: Attempts) -> BundleDescription:
         if digest and digest in self._bundles:
             return self._bundles[digest]
         request = requests.label_space_request(bundle, digest)
         description = convert.description_from_proto(
-            await call_unary(self._connection.palette.GetLabelSpace, request, attempts)
+            await call_unary(lambda: self._connection.palette.GetLabelSpace, request, attempts)
         )
         self._bundles[description.identity.digest] = description
         return description

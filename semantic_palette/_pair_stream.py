@@ -33,11 +33,11 @@ class PairStream:
         self,
         prepare: Callable[[Attempts], Awaitable[tuple[Request, BundleDescription]]],
         open_call: Callable[[Request, float | None], Call],
-        begin_attempts: Callable[[], Attempts],
+        begin: Callable[["PairStream"], Attempts],
     ) -> None:
         self._prepare = prepare
         self._open_call = open_call
-        self._begin_attempts = begin_attempts
+        self._begin = begin
         self._attempts: Attempts | None = None
         self._plan: tuple[Request, BundleDescription] | None = None
         self._call: Call | None = None
@@ -59,11 +59,13 @@ class PairStream:
             raise StopAsyncIteration
         if self._attempts is None:
             self._loop = asyncio.get_running_loop()
-            self._attempts = self._begin_attempts()
+            self._attempts = self._begin(self)
         if self._plan is None:
             self._plan = await self._prepare(self._attempts)
         request, bundle = self._plan
         while request.count:
+            if self._closed:  # while this asked for the bundle, or paused before the next attempt
+                raise ClientClosedError("the stream was closed while a pair was awaited")
             try:
                 response = await self._read(request, self._attempts)
             except grpc.aio.AioRpcError as error:

@@ -102,8 +102,15 @@ def channel_was_closed() -> bool:
     return task is not None and task.cancelling() == 0
 
 
-async def call_unary(method: Callable[..., Awaitable[_Response]], request: Message, attempts: Attempts) -> _Response:
+async def call_unary(
+    method: Callable[[], Callable[..., Awaitable[_Response]]], request: Message, attempts: Attempts
+) -> _Response:
     """Calls a unary method until it answers.
+
+    Args:
+        method: gives the method at each attempt, because the client may have been closed in the pause before it.
+        request: what to ask.
+        attempts: how often.
 
     Raises:
         ServiceError: another attempt is no use.
@@ -111,7 +118,7 @@ async def call_unary(method: Callable[..., Awaitable[_Response]], request: Messa
     """
     while True:
         try:
-            return await method(request, timeout=attempts.remaining())
+            return await method()(request, timeout=attempts.remaining())
         except grpc.aio.AioRpcError as error:
             await attempts.pause_or_raise(error)
         except asyncio.CancelledError:

@@ -1,10 +1,11 @@
 """The blocking client: the asyncio client on an event loop of its own."""
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -35,6 +36,8 @@ class _LoopThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._stopped = False
+        # Nothing is given to a loop that no longer runs. Reentrant: the garbage collector may call `start` anywhere.
+        self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._serve, args=(self._loop,), name="semantic-palette", daemon=True)
         self._thread.start()
 
@@ -54,10 +57,9 @@ class _LoopThread:
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Runs a coroutine and waits; an interrupted wait (Ctrl-C) cancels it."""
-        if self._stopped:
-            work.close()
+        future = self._submit(work)
+        if future is None:
             raise ClientClosedError("the client is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -68,10 +70,7 @@ class _LoopThread:
 
     def start(self, work: Coroutine[Any, Any, object]) -> None:
         """Starts a coroutine without waiting, so that garbage collection never blocks."""
-        if self._stopped:
-            work.close()
-        else:
-            asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._submit(work)
 
     def stop(self, last_work: Coroutine[Any, Any, object]) -> None:
         """Runs a last coroutine, stops the loop and joins the thread."""
@@ -82,11 +81,19 @@ class _LoopThread:
             finally:
                 self._loop.call_soon(self._loop.stop)
 
-        self.start(finish())
-        self._stopped = True
+        with self._lock:
+            self._submit(finish())
+            self._stopped = True
         # The garbage collector may run this in the loop's own thread, which cannot wait for itself.
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def _submit(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result] | None:
+        with self._lock:
+            if not self._stopped:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        return None
 
 
 class PairIterator:
@@ -113,7 +120,8 @@ class PairIterator:
     def close(self) -> None:
         """Cancels what is under way and waits until it is. Closing twice is allowed."""
         if self._finalizer.detach():
-            self._thread.run(self._stream.aclose())
+            with contextlib.suppress(ClientClosedError):  # the client was closed before, and this stream with it
+                self._thread.run(self._stream.aclose())
 
     def __enter__(self) -> Self:
         return self
