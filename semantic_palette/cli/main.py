@@ -1,12 +1,15 @@
 """The app: its own commands, and those that installed packages add through entry points.
 
 An entry point of the group `semantic_palette.commands` is a function `register(app)`. One whose extra is not installed
-is listed all the same, as a command that says which extra to install.
+is listed all the same, and says which extra to install when it is called: whether it misses it already when it is
+loaded or, importing late, when its commands run.
 """
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any
 
 import typer
 
@@ -16,6 +19,8 @@ from semantic_palette.cli.show import show
 from semantic_palette.errors import SemanticPaletteError
 
 GROUP = "semantic_palette.commands"
+_EXTRAS = {"serve": "serve,cpu"}
+"""Extras that an entry point needs, where they are not called as it is."""
 
 
 def build_app() -> typer.Typer:
@@ -58,20 +63,45 @@ def main() -> None:
 
 
 def _add_commands(app: typer.Typer, entry_point: EntryPoint) -> None:
+    extra = _EXTRAS.get(entry_point.name, entry_point.name)
     try:
         register = entry_point.load()
     except ImportError as error:
-        _add_missing(app, entry_point.name, error)
-    else:
-        register(app)
+        _add_missing(app, entry_point.name, extra, error)
+        return
+    added = typer.Typer()
+    register(added)
+    _name_extra(added, extra)
+    app.add_typer(added)
 
 
-def _add_missing(app: typer.Typer, extra: str, cause: ImportError) -> None:
-    """Entry points are named after the extra that they need."""
-
+def _add_missing(app: typer.Typer, name: str, extra: str, cause: ImportError) -> None:
     def missing() -> None:
-        raise MissingExtraError(f"'{extra}'", extra, cause)
+        raise MissingExtraError(f"'{name}'", extra, cause)
 
     # Whatever options are given, the answer is what to install.
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(extra, help=f"Needs pip install 'semantic-palette\\[{extra}]'.", context_settings=settings)(missing)
+    app.command(name, help=f"Needs pip install 'semantic-palette\\[{extra}]'.", context_settings=settings)(missing)
+
+
+def _name_extra(app: typer.Typer, extra: str) -> None:
+    """Lets every command of an app say which extra to install when it meets a module that is missing."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = _naming_extra(command.callback, extra)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _name_extra(group.typer_instance, extra)
+
+
+def _naming_extra(command: Callable[..., Any], extra: str) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("semantic_palette"):
+                raise  # a fault of ours, which no extra mends
+            raise MissingExtraError(f"what '{command.__name__}' needs", extra, error) from error
+
+    return guarded

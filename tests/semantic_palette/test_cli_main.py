@@ -1,5 +1,6 @@
 """The app is composed from entry points, and works without the extras that they need."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -64,6 +65,38 @@ def test_a_command_whose_extra_is_missing_says_which(installed, capsys):
     stderr = capsys.readouterr().err
     assert "No module named 'torch'" in stderr
     assert "pip install 'semantic-palette[train]'" in stderr
+
+
+def importing(module: str):
+    """A register function whose commands `status` and `models list` import a module when they run."""
+
+    def register(app: typer.Typer) -> None:
+        @app.command()
+        def status(address: str = "here") -> None:
+            importlib.import_module(module)
+
+        models = typer.Typer()
+        models.command("list")(status)
+        models.command("show")(status)
+        app.add_typer(models, name="models")
+
+    return lambda: register
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--address", "there"], ["models", "list"]])
+@pytest.mark.parametrize(("name", "extra"), [("serve", "serve,cpu"), ("train", "train")])
+def test_a_command_that_finds_its_extra_missing_when_it_runs_says_which(installed, capsys, arguments, name, extra):
+    installed(EntryPoint(name, importing("not_installed_here")))
+    assert cli.run(arguments) == 1
+    stderr = capsys.readouterr().err
+    assert "No module named 'not_installed_here'" in stderr
+    assert f"pip install 'semantic-palette[{extra}]'" in stderr
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug(installed):
+    installed(EntryPoint("serve", importing("semantic_palette.no_such_module")))
+    with pytest.raises(ModuleNotFoundError):
+        cli.run(["status"])
 
 
 @pytest.mark.parametrize(
