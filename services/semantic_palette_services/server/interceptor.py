@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 import grpc
@@ -17,6 +18,8 @@ from semantic_palette_services.server.errors import CallStatus, status_of
 _OURS = "/semantic_palette."
 _QUIET_SECONDS = 0.1
 """Time without a call after which a draining server counts as left alone."""
+_LONGEST_QUIET_WAIT = 1.0
+"""How long a draining server that has nothing to do waits to be left alone: not every caller stays away."""
 
 Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
@@ -45,19 +48,22 @@ class CallInterceptor(aio.ServerInterceptor):
         self._draining = False
 
     async def drain(self, grace: float) -> None:
-        """Refuse new calls with UNAVAILABLE; return when those accepted have ended and no more arrive, or after grace.
+        """Refuse new calls with UNAVAILABLE; return when those accepted have ended and few more arrive, or after grace.
 
-        gRPC answers calls that have arrived but not reached their handler when it stops with CANCELLED, which nobody
-        retries. So it is stopped only once refusals have made the callers stay away.
+        gRPC answers calls that have arrived but not reached their handler when it stops with CANCELLED. So it is
+        stopped once refusals have made the callers stay away, or a second after the last accepted call.
 
         Args:
             grace: the most seconds that this may take.
         """
         self._draining = True
         loop = asyncio.get_running_loop()
-        self._last_arrival = loop.time()
         deadline = loop.time() + grace
-        while loop.time() < deadline and (self._active or loop.time() - self._last_arrival < _QUIET_SECONDS):
+        while self._active and loop.time() < deadline:
+            await asyncio.sleep(_QUIET_SECONDS / 10)
+        self._last_arrival = loop.time()
+        deadline = min(deadline, loop.time() + _LONGEST_QUIET_WAIT)
+        while loop.time() < min(deadline, self._last_arrival + _QUIET_SECONDS):
             await asyncio.sleep(_QUIET_SECONDS / 10)
 
     async def intercept_service(
@@ -84,11 +90,9 @@ class CallInterceptor(aio.ServerInterceptor):
             started = time.perf_counter()
             self._observer.call_started(method)
             self._last_arrival = asyncio.get_running_loop().time()
-            self._active += 1
             try:
-                if self._draining:
-                    raise DrainingError("server")
-                return await behaviour(request, context)
+                with self._accepted():
+                    return await behaviour(request, context)
             except asyncio.CancelledError:
                 code = _code_of_cancellation(context)
                 raise
@@ -101,10 +105,20 @@ class CallInterceptor(aio.ServerInterceptor):
                 code = status.code
                 await _abort(context, status)
             finally:
-                self._active -= 1
                 self._observer.call_ended(method, code, time.perf_counter() - started)
 
         return guarded
+
+    @contextmanager
+    def _accepted(self) -> Iterator[None]:
+        """Within the block a call counts as accepted."""
+        if self._draining:
+            raise DrainingError("server")
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
 
 
 async def _abort(context: Context, status: CallStatus) -> NoReturn:

@@ -35,6 +35,8 @@ from semantic_palette_services.server.settings import ServerSettings
 logger = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
+_FAREWELL_SECONDS = 0.5
+"""Time for refusals on their way, once no accepted call is left."""
 
 
 class ListenError(SemanticPaletteError):
@@ -62,7 +64,7 @@ class RunningServer:
 
 @asynccontextmanager
 async def run_server(settings: ServerSettings, socket: str | None = None) -> AsyncIterator[RunningServer]:
-    """Serve for as long as the context lasts, in this event loop; leaving it drains.
+    """Serve for as long as the context lasts, in this event loop; leaving it drains, leaving it by an error does not.
 
     Args:
         settings: what to serve, and how.
@@ -150,17 +152,30 @@ async def _open_public_port(
         address = f"unix:{socket}"
         server.add_insecure_port(address)
     await server.start()
-    stack.push_async_callback(_stop, server, interceptor, settings.drain_grace)
+
+    async def stop(error: type[BaseException] | None, *_: object) -> None:
+        # Who leaves by an exception, such as the cancellation by a second signal, waits for nobody.
+        await _stop(server, interceptor, settings.drain_grace if error is None else 0.0)
+
+    stack.push_async_exit(stop)
     stack.callback(health.end_watches)
     stack.callback(services.drain)
     return address
 
 
 async def _stop(server: aio.Server, interceptor: CallInterceptor, grace: float) -> None:
+    """Let the calls that our services have accepted finish within ``grace`` seconds; cancelled, stop at once.
+
+    Whatever else is open then, such as a stream of reflection that its caller forgot, is cut off soon after.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + grace
-    await interceptor.drain(grace)
-    await server.stop(max(0.0, deadline - loop.time()))
+    try:
+        await interceptor.drain(grace)
+        await server.stop(min(max(0.0, deadline - loop.time()), _FAREWELL_SECONDS))
+    except asyncio.CancelledError:
+        await server.stop(0)
+        raise
 
 
 def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
