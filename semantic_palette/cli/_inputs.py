@@ -53,13 +53,6 @@ def read_palettes(path: Path) -> list[dict[str, float]]:
     return data
 
 
-def split_bundle(reference: str | None) -> tuple[str | None, str | None, str | None]:
-    """Splits `NAME[/VERSION[@DIGEST]]` into its parts; None for what is not there."""
-    name, _, rest = (reference or "").partition("/")
-    version, _, digest = rest.partition("@")
-    return name or None, version or None, digest or None
-
-
 def palette_field(path: Path | str, index: int) -> str:
     """What errors call a palette of a file; palettes are counted from 0."""
     return f"{path}[{index}]"

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.cli._backend import services
-from semantic_palette.cli._inputs import palette_field, split_bundle
+from semantic_palette.cli._inputs import palette_field
 from semantic_palette.client import AsyncClient, BundleDescription
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
@@ -101,10 +102,10 @@ def _reference(bundle: BundleIdentity) -> str:
 
 
 async def _describe(client: AsyncClient, reference: str | None) -> BundleDescription:
-    name, version, digest = split_bundle(reference)
-    description = await client.label_space(name, digest=digest)
+    wanted = BundleReference.parse(reference)
+    description = await client.label_space(wanted.name, digest=wanted.digest)
     served = description.identity
-    if version not in (None, served.version):
+    if wanted.version not in (None, served.version):
         raise InvalidInputError("--bundle", reference, f"the services serve {served.name}/{served.version}")
     return description
 

@@ -53,7 +53,7 @@ def generate(
         typer.Option(metavar="HOST:PORT", help="Where the services are. Default: they are started in this process."),
     ] = None,
     bundle: Annotated[
-        str | None, typer.Option(metavar="NAME[/VERSION]", help="Default: the services' default bundle.")
+        str | None, typer.Option(metavar="NAME[/VERSION][@SHA256]", help="Default: the services' default bundle.")
     ] = None,
     model_store: Annotated[
         Path,

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import EngineIdentity, Pair, Provenance
@@ -108,17 +109,18 @@ class PairFolder:
         """Returns the started job when it is the same as `job`, or None when the folder is new.
 
         Raises:
-            InvalidInputError: the folder holds another job; says where they differ.
+            InvalidInputError: the folder holds another job; says where they differ. Or `bundle` is no reference.
             FolderError: as `started_job`.
         """
+        wanted = BundleReference.parse(bundle)
         started = self.started_job()
         if started is None:
             return None
         differences = started.job.differences(job)
         begun = started.bundle
-        versioned = f"{begun.name}/{begun.version}"
-        if bundle not in (None, begun.name, versioned, f"{versioned}@{begun.digest}"):
-            differences.append(f"bundle was {versioned!r} and is now {bundle!r}")
+        if not wanted.admits(begun):
+            digest = f"@{begun.digest}" if wanted.digest else ""
+            differences.append(f"bundle was {f'{begun.name}/{begun.version}{digest}'!r} and is now {bundle!r}")
         if differences:
             reason = f"it holds another job ({'; '.join(differences)}); repeat its command or use another folder"
             raise InvalidInputError("out", str(self.root), reason)

@@ -105,6 +105,11 @@ class TestOutput:
         assert shares["pedestrian"] >= 0.2 - 1e-9
         assert shares["car"] == pytest.approx(0.05)
 
+    @pytest.mark.parametrize("bundle", [f"fake@{DIGEST}", f"fake/1@{DIGEST}", f"fake/1@sha256:{DIGEST}"])
+    def test_a_bundle_may_be_pinned_to_a_digest(self, fakes, tmp_path, bundle):
+        assert generate(tmp_path, "--count", 1, "--bundle", bundle) == 0
+        assert {request.bundle.digest for request in fakes.requests} == {DIGEST}
+
     def test_defaults_are_natural_adherence_seed_0_and_the_fastest_engine(self, fakes, tmp_path, monkeypatch):
         monkeypatch.setenv("SEMANTIC_PALETTE_MODEL_STORE", "elsewhere")
         assert generate(tmp_path, "--count", 1) == 0
@@ -149,6 +154,7 @@ class TestBadInput:
             (["--address", "nowhere"], "HOST:PORT"),
             (["--bundle", "unknown"], "no bundle unknown"),
             (["--bundle", "fake/2"], "the services serve fake/1"),
+            (["--bundle", "fake/1@123"], "bundle: 'fake/1@123' is not allowed"),
         ],
     )
     def test_options_that_cannot_be_used(self, fakes, tmp_path, capsys, options, words):

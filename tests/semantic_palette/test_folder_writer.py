@@ -108,7 +108,7 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     started_folder(tmp_path)
     assert StartedJob.read(tmp_path / "job.json") == STARTED
     assert PairFolder(tmp_path).job_to_continue(JOB, None) == STARTED
-    for name in ("fake", "fake/1", f"fake/1@{DIGEST}"):
+    for name in ("fake", "fake/1", f"fake@{DIGEST}", f"fake/1@{DIGEST}", f"fake/1@sha256:{DIGEST}"):
         assert PairFolder(tmp_path).job_to_continue(JOB, name) == STARTED
     assert not list(tmp_path.rglob("*partial*"))
 
@@ -135,6 +135,8 @@ def test_another_bundle_is_another_job(tmp_path):
     for other in ("camvid", "fake/2"):
         with pytest.raises(InvalidInputError, match=f"bundle was 'fake/1' and is now '{other}'"):
             PairFolder(tmp_path).job_to_continue(JOB, other)
+    with pytest.raises(InvalidInputError, match=f"bundle was 'fake/1@{DIGEST}' and is now 'fake@{'0' * 64}'"):
+        PairFolder(tmp_path).job_to_continue(JOB, f"fake@{'0' * 64}")
 
 
 def test_pairs_without_a_job_and_broken_jobs_are_clear_errors(tmp_path):

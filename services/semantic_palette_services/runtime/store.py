@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from semantic_palette.bundle_reference import BundleReference as BundleReference
 from semantic_palette.errors import BundleError, BundleNotFoundError, InvalidInputError
 from semantic_palette.manifest import MANIFEST_NAME, Manifest, manifest_digest, verify_files
 
@@ -35,35 +36,6 @@ class BundleFiles:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class BundleReference:
-    """What a user calls a bundle: ``name``, ``name/version`` or ``name/version@digest``.
-
-    Attributes:
-        name: name of the bundle; None for the only one there is.
-        version: version; None for the active one.
-        digest: hex sha256 that the manifest must have; None for any.
-    """
-
-    name: str | None = None
-    version: str | None = None
-    digest: str | None = None
-
-    @classmethod
-    def parse(cls, text: str | None) -> BundleReference:
-        """Read a reference; None is the only bundle, in its active version.
-
-        Raises:
-            InvalidInputError: the text is not a reference.
-        """
-        if text is None:
-            return cls()
-        match = re.fullmatch(r"([^/@]+)(?:/([^/@]+))?(?:@(?:sha256:)?([0-9a-f]{64}))?", text)
-        if match is None:
-            raise InvalidInputError("bundle", text, "name, name/version or name/version@sha256 is")
-        return cls(*match.groups())
-
-
 class ModelStore:
     """The bundles under a folder.
 
@@ -80,8 +52,8 @@ class ModelStore:
         self.root = root
 
     def names(self) -> list[str]:
-        """Names of the bundles, sorted."""
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and self.versions(path.name))
+        """Names of the bundles, sorted; entries that start with a dot, such as unfinished copies, are none."""
+        return sorted(path.name for path in _visible(self.root) if path.is_dir() and self.versions(path.name))
 
     def versions(self, name: str) -> list[str]:
         """Versions of a bundle, oldest first; numbers are ordered as numbers.
@@ -90,7 +62,7 @@ class ModelStore:
             InvalidInputError: the name is not one that a bundle can have.
         """
         folder = self.root / _checked("bundle", name)
-        found = [path.parent.name for path in folder.glob(f"*/{MANIFEST_NAME}")]
+        found = [path.name for path in _visible(folder) if (path / MANIFEST_NAME).is_file()]
         return sorted(found, key=lambda version: (not version.isdecimal(), version.zfill(20)))
 
     def active_version(self, name: str) -> str | None:
@@ -192,6 +164,12 @@ class ModelStore:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def _checked(field: str, name: str) -> str:
