@@ -5,8 +5,8 @@ images/<id>.png   RGB
 pairs.jsonl       one object a pair, in order of index; a pair is complete when its line is there
 job.json          what was asked, see `job.py`
 
-A pair's files come into place by rename and before its line, so that whatever interrupts the writer leaves complete
-pairs only; the next writer drops a torn last line and goes on after the last complete pair.
+A pair's files come into place by rename, and are on disk before its line is. So whatever interrupts the writer, a power
+cut too, leaves complete pairs only; the next writer drops a torn last line and goes on after the last complete pair.
 """
 
 import fcntl
@@ -25,6 +25,8 @@ from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import EngineIdentity, Pair, Provenance
 from semantic_palette.palette import shares_from_palette
 from semantic_palette.writers.job import FolderError, Job, StartedJob
+
+_FOLDERS = ("labels", "images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class FolderWriter:
 
     def __init__(self, folder: PairFolder, on_record: Callable[[PairRecord], None]) -> None:
         self._folder = folder
-        for name in ("labels", "images"):
+        for name in _FOLDERS:
             (folder.root / name).mkdir(parents=True, exist_ok=True)
         self._partial = folder.root / ".partial"
         self._index = folder.index_path.open("a+b")
@@ -173,6 +175,8 @@ class FolderWriter:
         for pair, record in zip(pairs, records, strict=True):
             self._place(record.label, pair.label_data)
             self._place(record.image, pair.image_data)
+        for name in _FOLDERS:
+            _sync_folder(self._folder.root / name)
         self._index.write(b"".join(record.to_line() for record in records))
         self._index.flush()
         os.fsync(self._index.fileno())
@@ -194,7 +198,10 @@ class FolderWriter:
 
     def _place(self, relative: str, data: bytes) -> None:
         temporary = self._partial / relative.replace("/", "-")
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, self._folder.root / relative)
 
     def _drop_incomplete(self, on_record: Callable[[PairRecord], None]) -> int:
@@ -211,9 +218,18 @@ class FolderWriter:
         return complete
 
     def _has_files(self, record: PairRecord) -> bool:
-        # An empty file is what a power cut leaves of one whose name reached the disk before its content.
+        # An empty file is what a copy that ran out of space leaves.
         paths = (self._folder.root / record.label, self._folder.root / record.image)
         return all(path.is_file() and path.stat().st_size > 0 for path in paths)
+
+
+def _sync_folder(path: Path) -> None:
+    """Puts the names in a folder on disk, as `os.fsync` does the content of a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _engine(provenance: Provenance) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def test_engines_that_differ_are_both_named():
     image_engine = EngineIdentity("openvino", "2", "bf16", "0")
     mixed = dataclasses.replace(pair, provenance=dataclasses.replace(pair.provenance, image_engine=image_engine))
     assert PairRecord.of(mixed, SPACE).engine == "fake-fp32+openvino-bf16"
+
+
+def test_files_and_folders_are_on_disk_before_the_lines_that_name_them(tmp_path, monkeypatch):
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    write(tmp_path, 0, 1)
+    names = ("labels", "images", "labels/000000.png", "images/000000.png", "labels/000001.png", "images/000001.png")
+    assert set(synced[:-1]) == {(tmp_path / name).stat().st_ino for name in names}
+    assert synced[-1] == (tmp_path / "pairs.jsonl").stat().st_ino
 
 
 def test_nothing_temporary_is_left(tmp_path):
