@@ -16,6 +16,14 @@ class MissingExtraError(SemanticPaletteError):
         super().__init__(f"{what} is not installed{reason}: pip install 'semantic-palette[{extra}]'")
 
 
+class FailedPairError(SemanticPaletteError):
+    """The services fail to make one pair; trying it again may well fail again."""
+
+    def __init__(self, index: int, seed: int, cause: Exception) -> None:
+        advice = "the same command tries it again; should it fail again, use another --seed and another folder"
+        super().__init__(f"pair {index} of seed {seed}: {cause}; {advice}")
+
+
 def exit_code(error: Exception) -> int:
     """2 for what the caller gave, 1 for everything else."""
     if isinstance(error, InvalidInputError | BundleNotFoundError):

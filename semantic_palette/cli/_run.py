@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.cli._backend import services
+from semantic_palette.cli._errors import FailedPairError
 from semantic_palette.cli._inputs import palette_field
-from semantic_palette.client import AsyncClient, BundleDescription
+from semantic_palette.client import AsyncClient, BundleDescription, ServiceError
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import BundleIdentity, Pair
@@ -85,7 +88,12 @@ async def run_job(
             bundle=description.identity.name,
             digest=description.identity.digest,
         ) as pairs:
-            await _store(pairs, writer, description, on_record)
+            try:
+                await _store(pairs, writer, description, on_record)
+            except ServiceError as error:
+                if error.code is not grpc.StatusCode.INTERNAL:
+                    raise
+                raise FailedPairError(writer.next_index, job.seed, error) from error
         return Written(writer.next_index - first, time.monotonic() - begun)
 
 

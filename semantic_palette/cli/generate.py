@@ -106,7 +106,8 @@ def _fill(job: "Job", started: "StartedJob | None", folder: "PairFolder", target
     from semantic_palette.cli._summary import Summary
     from semantic_palette.writers.folder import FolderWriter
 
-    summary, console, written = Summary(), Console(highlight=False, soft_wrap=True), Written(0, 0.0)
+    summary, written = Summary(), Written(0, 0.0)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     with FolderWriter(folder, summary.add) as writer:
         if writer.next_index >= job.count:
             console.print(f"already complete: {job.count} pairs in {folder.root}")
@@ -132,7 +133,7 @@ def _run(
 
     from semantic_palette.cli._run import run_job
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("pairs", total=job.count, completed=writer.next_index)
@@ -146,5 +147,5 @@ def _run(
         except (KeyboardInterrupt, asyncio.CancelledError):
             progress.stop()
             done = f"{writer.next_index} of {job.count} pairs are complete in {folder.root}"
-            console.print(f"interrupted: {done}; the same command continues", markup=False)
+            console.print(f"interrupted: {done}; the same command continues")
             raise typer.Exit(INTERRUPTED) from None

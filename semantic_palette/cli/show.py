@@ -44,9 +44,9 @@ def show(
     title = f"{identity.name} {identity.version}: {len(kls)} pairs, {started.job.adherence} adherence"
     path = out or folder / "contact_sheet.png"
     contact_sheet(rows, started.label_space, title).save(path)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(kl_table(kls, started.job.palettes))
-    console.print(f"contact sheet: {path}", markup=False)
+    console.print(f"contact sheet: {path}")
 
 
 def kl_table(kls: "array[float]", palettes: list[dict[str, float]] | None) -> "Table":

@@ -83,6 +83,14 @@ class TestOutput:
         for words in ("3 pairs", "rate (pairs/s)", "mean KL", "max KL", "pedestrian", "achieved"):
             assert words in printed
 
+    def test_brackets_in_a_path_are_no_markup(self, fakes, tmp_path, capsys):
+        out = tmp_path / "run[v2][" / "a]"
+        for words in ("2 pairs in", "already complete: 2 pairs in"):
+            assert generate(out, "--count", 2) == 0
+            assert f"{words} {out}\n" in capsys.readouterr().out
+        assert run(["show", str(out)]) == 0
+        assert f"contact sheet: {out}" in capsys.readouterr().out
+
     def test_given_palettes_are_used_in_turn(self, fakes, tmp_path):
         palettes = palettes_file(tmp_path, [{"sky": 1}, {"Road": 0.5, "lane marking": 0.5004}])
         assert generate(tmp_path / "out", "--count", 3, "--palettes", palettes) == 0
@@ -179,6 +187,17 @@ class TestFailures:
         fakes.faults = [None, Fault(grpc.StatusCode.INTERNAL, "the model raised")]
         assert generate(tmp_path, "--count", 3) == 1
         assert_one_error_line(capsys, "the model raised (INTERNAL from 127.0.0.1:")
+
+    def test_a_pair_that_cannot_be_made_is_named_and_what_to_do(self, fakes, tmp_path, capsys):
+        fakes.faults = [None, Fault(grpc.StatusCode.INTERNAL, "internal error 1f2e", after=2)]
+        assert generate(tmp_path, "--count", 5, "--seed", 4) == 1
+        assert_one_error_line(capsys, "pair 2 of seed 4: internal error 1f2e (INTERNAL from 127.0.0.1:")
+        assert [line["id"] for line in lines(tmp_path)] == ["000000", "000001"]
+
+    def test_what_to_do_about_a_pair_that_cannot_be_made(self, fakes, tmp_path, capsys):
+        fakes.faults = [None, Fault(grpc.StatusCode.INTERNAL)]
+        assert generate(tmp_path, "--count", 1) == 1
+        assert_one_error_line(capsys, "use another --seed and another folder")
 
     def test_without_a_backend_the_extra_is_named(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(_backend, "entry_points", lambda **_: [])
