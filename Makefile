@@ -69,6 +69,9 @@ lint-protos: $(READY) $(BUF)
 lint-deploy: $(READY)
 	$(BIN)/yamllint --strict .
 
+ifeq ($(origin TORCH_INDEX),command line)
+.PHONY: $(READY)
+endif
 $(READY): pyproject.toml constraints.txt
 	scripts/setup "$(VENV)" "$(PYTHON)" "$(TORCH_INDEX)"
 

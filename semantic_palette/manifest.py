@@ -1,7 +1,7 @@
 """Manifests: what a bundle is. Training writes them, services read them, and nothing else passes between the two.
 
-A manifest names every file of its bundle with its sha256, so that the digest of the manifest stands for the whole
-bundle.
+A manifest names every file that is loaded with its sha256, so that the digest of the manifest stands for the whole
+bundle. The model card and the sample sheet, which are for people, are made from it.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Run folders as training leaves them, with small untrained networks, for the export tests."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import torch
@@ -49,6 +50,7 @@ def write_run(directory: Path) -> Path:
     data = DataConfig(name="streets", height=HEIGHT, width=WIDTH, count=24)
     scenes = load_scenes(data, "train")
     fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).save(directory / "palette")
+    (directory / "data.json").write_text(json.dumps({"train_digest": scenes.digest()}))
     recipe = {"description": "Untrained networks.", "data": to_plain(dataclasses.replace(data, root="/home/someone"))}
     (directory / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     for stage, network in (("layout", layout_generator()), ("image", image_generator())):
@@ -60,6 +62,7 @@ def write_run(directory: Path) -> Path:
             "height": HEIGHT,
             "width": WIDTH,
             "step": 3,
+            "total_steps": 3,
         }
         save_tensors(state, directory / stage / "model.pt")
     return directory

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stage_runs import assert_identical, run
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import from_plain, to_plain
@@ -13,8 +14,8 @@ from semantic_palette_training.data.scenes import DataConfig, Scenes, load_scene
 from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
 from semantic_palette_training.trainers.appearance import appearance_codes
 from semantic_palette_training.trainers.checkpoint import load_tensors
-from semantic_palette_training.trainers.image import ImagePhase, ImageTrainConfig, ImageTrainer
-from semantic_palette_training.trainers.loop import LoopConfig, Outcome, run_stage
+from semantic_palette_training.trainers.image import CALIBRATION_BATCHES, ImagePhase, ImageTrainConfig, ImageTrainer
+from semantic_palette_training.trainers.loop import Outcome
 
 PHASES = (ImagePhase(height=8, steps=2, batch_size=3), ImagePhase(height=16, steps=3, batch_size=2))
 
@@ -77,17 +78,17 @@ def test_a_scene_and_its_labels_move_together(scenes: Scenes) -> None:
         scenes.labels, np.repeat(scenes.labels[..., None] * 20, 3, axis=3), scenes.label_space, scenes.names
     )
     stage = trainer(painted, phases=(ImagePhase(height=16, steps=1, batch_size=12),), max_shift=5)
-    batch = stage.batch()
+    batch = stage.batch(stage.step_index)
     colours = ((batch.images + 1.0) * 127.5).round()
     assert torch.equal(colours[:, 0], batch.labels.float() * 20)
-    unmoved = trainer(painted, phases=stage.config.phases, max_shift=0).batch()
+    unmoved = trainer(painted, phases=stage.config.phases, max_shift=0).batch(0)
     assert not torch.equal(unmoved.labels, batch.labels)
 
 
 def test_latents_carry_the_appearance_of_their_scenes(scenes: Scenes) -> None:
     stage = trainer(scenes, appearance_size=4, phases=(ImagePhase(height=16, steps=1, batch_size=12),))
     codes = appearance_codes(scenes, 4)
-    latents = stage.batch().latents
+    latents = stage.batch(stage.step_index).latents
     assert {tuple(row) for row in latents[:, :4].tolist()} == {tuple(row) for row in codes.tolist()}
     assert latents.shape == (12, 8)
 
@@ -112,38 +113,32 @@ def test_appearance_codes_are_at_most_six(scenes: Scenes) -> None:
 
 
 def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(scenes: Scenes, tmp_path: Path) -> None:
-    config = LoopConfig(checkpoint_every=100, log_every=100, sample_every=100)
-    run_stage(trainer(scenes), tmp_path / "whole", config, seed=2)
-    halfway = trainer(scenes)
-    step = halfway.run_step
-
-    def stop_after_three() -> dict[str, Any]:
-        metrics = step()
-        if halfway.step_index == 3:
-            halfway.total_steps = 3
-        return metrics
-
-    halfway.run_step = stop_after_three  # type: ignore[method-assign]
-    run_stage(halfway, tmp_path / "parts", config, seed=2)
-    assert run_stage(trainer(scenes), tmp_path / "parts", config, seed=99) is Outcome.FINISHED
-    whole, parts = (load_tensors(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
-    assert_identical(whole, parts)
+    assert run(trainer(scenes), tmp_path / "whole") is Outcome.FINISHED
+    assert run(trainer(scenes), tmp_path / "parts", until=3) is Outcome.STOPPED
+    assert run(trainer(scenes), tmp_path / "parts") is Outcome.FINISHED
+    for file in ("checkpoint.pt", "model.pt"):
+        whole, parts = (load_tensors(tmp_path / name / file) for name in ("whole", "parts"))
+        assert_identical(whole, parts)
 
 
-def assert_identical(first: Any, second: Any) -> None:
-    """Nested containers of tensors and plain values, equal to the last bit."""
-    if isinstance(first, torch.Tensor):
-        assert torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_identical(first[key], second[key])
-    elif isinstance(first, list | tuple):
-        assert len(first) == len(second)
-        for a, b in zip(first, second, strict=True):
-            assert_identical(a, b)
-    else:
-        assert first == second
+def test_the_exported_generator_has_the_statistics_of_its_own_features(scenes: Scenes) -> None:
+    stage = trainer(scenes)
+    for _ in range(stage.total_steps):
+        stage.run_step()
+    before = torch.get_rng_state()
+    network = stage.calibrated_average()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not network.training
+    assert_identical(network.state_dict(), stage.calibrated_average().state_dict())
+    seen = []
+    norm = network.levels[0].norm_0.normalise
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].mean(dim=(0, 2, 3))))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(stage.seed)
+        for step in range(stage.total_steps, stage.total_steps + CALIBRATION_BATCHES):
+            batch = stage.batch(step)
+            network(batch.labels, batch.latents)
+    torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(dim=0), atol=1e-4, rtol=1e-4)
 
 
 def test_the_sheet_draws_nothing_from_the_global_generator(scenes: Scenes) -> None:

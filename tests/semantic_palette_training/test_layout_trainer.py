@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stage_runs import assert_identical, run
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.data.scenes import DataConfig, Scenes, load_scenes
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 from semantic_palette_training.trainers.checkpoint import load_tensors
 from semantic_palette_training.trainers.layout import LayoutPhase, LayoutTrainConfig, LayoutTrainer
-from semantic_palette_training.trainers.loop import LoopConfig, Outcome, run_stage
+from semantic_palette_training.trainers.loop import Outcome
 
 PHASES = (
     LayoutPhase(level=0, stable_steps=3, batch_size=4),
@@ -46,26 +47,14 @@ def test_the_schedule_is_a_function_of_the_step(scenes: Scenes) -> None:
     assert [fade for _, fade in positions] == [1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0]
 
 
-def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(scenes: Scenes, tmp_path: Path) -> None:
-    config = LoopConfig(checkpoint_every=100, log_every=100, sample_every=100)
-    run_stage(trainer(scenes), tmp_path / "whole", config, seed=2)
-    halfway = trainer(scenes)
-    step = halfway.run_step
-
-    def stop_after_four() -> dict[str, Any]:
-        metrics = step()
-        if halfway.step_index == 4:
-            halfway.total_steps = 4
-        return metrics
-
-    halfway.run_step = stop_after_four  # type: ignore[method-assign]
-    run_stage(halfway, tmp_path / "cut", config, seed=2)
-    assert run_stage(trainer(scenes), tmp_path / "cut", config, seed=2) is Outcome.FINISHED
+@pytest.mark.parametrize("autocast", [False, True])
+def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(scenes: Scenes, tmp_path: Path, autocast: bool) -> None:
+    assert run(trainer(scenes, autocast=autocast), tmp_path / "whole") is Outcome.FINISHED
+    assert run(trainer(scenes, autocast=autocast), tmp_path / "cut", until=4) is Outcome.STOPPED
+    assert run(trainer(scenes, autocast=autocast), tmp_path / "cut") is Outcome.FINISHED
     whole, cut = (load_tensors(tmp_path / name / "checkpoint.pt") for name in ("whole", "cut"))
     assert whole["state"]["step_index"] == cut["state"]["step_index"] == 7
-    for network in ("generator", "discriminator", "average"):
-        for key, value in whole["state"][network].items():
-            assert torch.equal(value, cut["state"][network][key]), f"{network}.{key}"
+    assert_identical(whole, cut)
 
 
 def test_the_conditional_losses_fall(scenes: Scenes) -> None:
@@ -97,3 +86,17 @@ def test_phases_that_do_not_fit_are_named(scenes: Scenes, phases: tuple[LayoutPh
 def test_data_of_another_size_is_named() -> None:
     with pytest.raises(InvalidInputError, match="8x16"):
         trainer(load_scenes(DataConfig(name="streets", height=16, width=32, count=8), "train"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"penalty_every": 0}, r"layout\.penalty_every"),
+        ({"soften_keep": 0.3}, r"layout\.soften_keep.*0\.5 to 1"),
+        ({"resolution": (4, 6)}, r"layout\.resolution"),
+        ({"phases": (LayoutPhase(level=1, batch_size=0),)}, r"layout\.phases\[0\]\.batch_size"),
+    ],
+)
+def test_values_out_of_range_are_named(scenes: Scenes, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        trainer(scenes, **changes)

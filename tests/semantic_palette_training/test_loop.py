@@ -12,14 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.trainers.checkpoint import CheckpointError, load_tensors, save_tensors
-from semantic_palette_training.trainers.loop import LoopConfig, NonFiniteLossError, Outcome, run_stage
+from semantic_palette_training.trainers.loop import LoopConfig, NonFiniteError, Outcome, Stage, run_stage
+from semantic_palette_training.trainers.stopper import Stopper
 
 
 class RandomWalk:
     """The smallest stage: one weight that moves by torch's random numbers."""
 
     name = "walk"
+    seed = 5
 
     def __init__(self, total_steps: int, *, fail_at: int | None = None, signal_at: int | None = None) -> None:
         self.total_steps = total_steps
@@ -50,8 +53,13 @@ class RandomWalk:
 CONFIG = LoopConfig(checkpoint_every=2, log_every=1, sample_every=5)
 
 
+def run(stage: Stage, directory: Path, *, deadline: float | None = None) -> Outcome:
+    with Stopper(deadline) as stopper:
+        return run_stage(stage, directory, CONFIG, stopper)
+
+
 def test_a_finished_stage_leaves_model_checkpoint_curves_and_sheets(tmp_path: Path) -> None:
-    assert run_stage(RandomWalk(5), tmp_path, CONFIG) is Outcome.FINISHED
+    assert run(RandomWalk(5), tmp_path) is Outcome.FINISHED
     assert load_tensors(tmp_path / "model.pt")["step"] == 5
     assert (tmp_path / "samples" / "000005.png").exists()
     assert list((tmp_path / "curves").iterdir())
@@ -60,32 +68,32 @@ def test_a_finished_stage_leaves_model_checkpoint_curves_and_sheets(tmp_path: Pa
 
 def test_a_signal_stops_after_the_step_and_the_same_call_continues(tmp_path: Path) -> None:
     whole = RandomWalk(9)
-    run_stage(whole, tmp_path / "whole", CONFIG, seed=5)
+    run(whole, tmp_path / "whole")
     handler = signal.getsignal(signal.SIGTERM)
-    assert run_stage(RandomWalk(9, signal_at=3), tmp_path / "cut", CONFIG, seed=5) is Outcome.STOPPED
+    assert run(RandomWalk(9, signal_at=3), tmp_path / "cut") is Outcome.STOPPED
     assert signal.getsignal(signal.SIGTERM) is handler
     continued = RandomWalk(9)
-    assert run_stage(continued, tmp_path / "cut", CONFIG, seed=5) is Outcome.FINISHED
+    assert run(continued, tmp_path / "cut") is Outcome.FINISHED
     assert torch.equal(continued.weight, whole.weight)
 
 
 def test_a_deadline_stops_with_a_checkpoint(tmp_path: Path) -> None:
-    assert run_stage(RandomWalk(5), tmp_path, CONFIG, deadline=time.monotonic() - 1) is Outcome.STOPPED
+    assert run(RandomWalk(5), tmp_path, deadline=time.monotonic() - 1) is Outcome.STOPPED
     assert load_tensors(tmp_path / "checkpoint.pt")["state"]["step_index"] == 0
 
 
 def test_a_non_finite_loss_says_where_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLossError, match=r"loss is nan in stage 'walk' at step 4"):
-        run_stage(RandomWalk(9, fail_at=4), tmp_path, CONFIG)
+    with pytest.raises(NonFiniteError, match=r"loss is nan in stage 'walk' at step 4"):
+        run(RandomWalk(9, fail_at=4), tmp_path)
     assert load_tensors(tmp_path / "checkpoint.pt")["state"]["step_index"] == 2
 
 
 def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
-    run_stage(RandomWalk(1), tmp_path, CONFIG)
+    run(RandomWalk(1), tmp_path)
     other = RandomWalk(1)
     other.name = "other"
     with pytest.raises(CheckpointError, match="holds stage 'walk', not 'other'"):
-        run_stage(other, tmp_path, CONFIG)
+        run(other, tmp_path)
 
 
 def test_a_damaged_or_missing_checkpoint_is_named(tmp_path: Path) -> None:
@@ -101,3 +109,31 @@ def test_saving_replaces_the_whole_file(tmp_path: Path) -> None:
     save_tensors({"value": torch.zeros(2)}, tmp_path / "state.pt")
     assert torch.equal(load_tensors(tmp_path / "state.pt")["value"], torch.zeros(2))
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_weights_that_are_not_finite_do_not_replace_the_checkpoint(tmp_path: Path) -> None:
+    run(RandomWalk(2), tmp_path)
+    broken = RandomWalk(4)
+    step = broken.run_step
+
+    def overflow() -> dict[str, Any]:
+        step()
+        broken.weight[1] = float("inf")
+        return {"loss": 1.0}
+
+    broken.run_step = overflow  # type: ignore[method-assign]
+    with pytest.raises(NonFiniteError, match=r"weight is not finite in stage 'walk' after step 4"):
+        run(broken, tmp_path)
+    assert load_tensors(tmp_path / "checkpoint.pt")["state"]["step_index"] == 2
+
+
+def test_a_signal_in_the_last_step_is_still_due_afterwards(tmp_path: Path) -> None:
+    with Stopper() as stopper:
+        assert run_stage(RandomWalk(3, signal_at=3), tmp_path, CONFIG, stopper) is Outcome.FINISHED
+        assert stopper.due
+
+
+@pytest.mark.parametrize("field", ["checkpoint_every", "log_every", "sample_every"])
+def test_intervals_out_of_range_are_named(tmp_path: Path, field: str) -> None:
+    with Stopper() as stopper, pytest.raises(InvalidInputError, match=rf"loop\.{field}"):
+        run_stage(RandomWalk(1), tmp_path, LoopConfig(**{field: 0}), stopper)

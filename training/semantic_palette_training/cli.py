@@ -1,12 +1,11 @@
 """The commands that training adds to `semantic-palette`: train, export."""
 
 import re
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from semantic_palette.errors import SemanticPaletteError
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -40,27 +39,19 @@ def train(
     dry_run: Annotated[bool, typer.Option(help="Print the resolved recipe and its costs; train nothing.")] = False,
 ) -> None:
     """Train the models of a bundle; the same command continues an interrupted run."""
-    from semantic_palette_training.data.scenes import load_scenes
-    from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
-    from semantic_palette_training.pipeline import costs, deadline_after, run_recipe
+    from semantic_palette_training.costs import costs
+    from semantic_palette_training.pipeline import run_recipe
     from semantic_palette_training.recipe import dump_recipe, find_recipe, load_recipe
 
-    limit = None if time_limit is None else parse_duration(time_limit)
-    try:
-        path = find_recipe(recipe)
-        loaded = load_recipe(path)
-        if dry_run:
-            scenes = load_scenes(loaded.data, "train")
-            palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
-            typer.echo(dump_recipe(loaded))
-            for name, cost in costs(loaded, scenes, palettes).items():
-                typer.echo(f"{name}: {cost['parameters_m']:.2f} M parameters, {cost['gflop']:.2f} GFLOP a sample")
-            return
-        directory = out or Path("runs") / "-".join(Path(recipe).with_suffix("").parts[-2:])
-        outcome = run_recipe(loaded, directory, stages.split(","), deadline=deadline_after(limit))
-    except (SemanticPaletteError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+    deadline = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
+    loaded = load_recipe(find_recipe(recipe))
+    if dry_run:
+        typer.echo(dump_recipe(loaded))
+        for name, cost in costs(loaded).items():
+            typer.echo(f"{name}: {cost.parameters / 1e6:.2f} M parameters, {cost.flop / 1e9:.2f} GFLOP a sample")
+        return
+    directory = out or Path("runs") / "-".join(Path(recipe).with_suffix("").parts[-2:])
+    outcome = run_recipe(loaded, directory, stages.split(","), deadline=deadline)
     typer.echo(f"{outcome.value}: {directory}")
 
 
@@ -72,9 +63,5 @@ def export(
     """Export a run as the next version of a bundle. Nothing is overwritten and nothing is activated."""
     from semantic_palette_training.export.bundle import export_bundle
 
-    try:
-        path = export_bundle(run, model_store, bundle)
-    except (SemanticPaletteError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+    path = export_bundle(run, model_store, bundle)
     typer.echo(f"exported: {path}")

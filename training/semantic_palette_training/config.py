@@ -1,5 +1,6 @@
 """Strict conversion between dataclass configs and plain YAML values."""
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -42,6 +43,12 @@ def to_plain(config: Any) -> Any:
     return config
 
 
+def require_at_least(field: str, value: float, lowest: float) -> None:
+    """Raise an InvalidInputError that names `field` when `value` is below `lowest`."""
+    if value < lowest:
+        raise InvalidInputError(field, value, f"at least {lowest}")
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
@@ -78,6 +85,10 @@ def _convert_tuple(arms: tuple[Any, ...], value: Any, path: str) -> tuple[Any, .
 def _convert_scalar(hint: type, value: Any, path: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number to it.
+        with contextlib.suppress(ValueError):
+            return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise InvalidInputError(path, value, f"a value of type {hint.__name__} is expected")
     return value

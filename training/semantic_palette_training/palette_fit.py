@@ -6,6 +6,7 @@ Legend: N palettes, K classes, M components.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -56,11 +57,16 @@ class PaletteFit:
         return int(self.model.num_components)
 
     def save(self, folder: Path) -> None:
-        """Write `palette.npz` (plain arrays) and `palette.json` (criterion, components, scores) into `folder`."""
+        """Write `palette.npz` (plain arrays) and `palette.json` (criterion, components, scores) into `folder`.
+
+        The arrays appear last and whole: where `palette.npz` is, the fit is complete.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.save(folder / "palette.npz")
         report = {"criterion": self.criterion, "components": self.components, "scores": self.scores}
         (folder / "palette.json").write_text(json.dumps(report, indent=2) + "\n")
+        partial = folder / f"palette.{os.getpid()}.partial"
+        self.model.save(partial)
+        os.replace(partial, folder / "palette.npz")
 
 
 def fit_palette_model(palettes_NK: NDArray[np.float64], config: PaletteFitConfig) -> PaletteFit:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.errors import InvalidInputError, SemanticPaletteError
-from semantic_palette.label_space import LabelSpace
+from semantic_palette.label_space import CAMVID, STREETS, LabelSpace
 from semantic_palette.palette import histogram
 
 Split = Literal["train", "val", "test"]
@@ -89,6 +89,11 @@ class DataConfig:
     """Number of training scenes (streets only); a validation or test split has a quarter of it."""
     seed: int = 0
     """Seed of the scenes (streets only)."""
+
+
+def label_space_of(config: DataConfig) -> LabelSpace:
+    """The label space of a data set, known without reading it."""
+    return {"camvid": CAMVID, "streets": STREETS}[config.name]
 
 
 def load_scenes(config: DataConfig, split: Split) -> Scenes:

@@ -14,6 +14,7 @@ from typing import Any
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.manifest import MANIFEST_NAME, FileEntry, Manifest, ModelEntry, file_sha256, verify_files
 from semantic_palette_training.data.scenes import Scenes, load_scenes
+from semantic_palette_training.export.errors import ExportError
 from semantic_palette_training.export.golden import golden_samples, write_golden
 from semantic_palette_training.export.model_card import SAMPLE_SHEET, model_card
 from semantic_palette_training.export.modules import Operation, image_operation, layout_operations
@@ -60,6 +61,8 @@ def export_bundle(
         raise InvalidInputError("bundle", name, "lower-case letters, digits, '.', '_' and '-' are allowed, at most 64")
     trained = read_run(run)
     train, heldout = (load_scenes(trained.data, split) for split in ("train", "val"))
+    if train.digest() != trained.train_digest:
+        raise ExportError(f"{run}: the scenes of {trained.data.name} are not those that the run was trained on")
     operations = (*layout_operations(trained.layout, trained.height, trained.width), image_operation(trained.image))
     with _staging(model_store / name) as root:
         models, torchscript = _write_models(operations, root)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
-import openvino
 import torch
 from numpy.typing import NDArray
+
+from semantic_palette_training.export.errors import ExportError
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -28,14 +30,24 @@ def engines(onnx_file: Path, torchscript_file: Path) -> Iterator[Engine]:
     """Every engine that can run the two files here; OpenVINO's bf16 only where the CPU has it. Loaded one at a time."""
     yield onnxruntime_engine(onnx_file)
     yield _openvino_engine(onnx_file, "f32")
-    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" in _runtime("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         yield _openvino_engine(onnx_file, "bf16")
     yield _torchscript_engine(torchscript_file)
 
 
+def _runtime(name: str) -> Any:
+    """The inference library of this name; training does without, so it is no part of the `train` extra."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ExportError(
+            f"exporting checks every file on {name}: pip install 'semantic-palette[train,cpu,openvino]'"
+        ) from error
+
+
 def onnxruntime_engine(file: Path) -> Engine:
     """ONNX Runtime on the CPU."""
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = _runtime("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
     def run(inputs: Arrays) -> NDArray[np.generic]:
         output: NDArray[np.generic] = session.run(None, dict(inputs))[0]
@@ -46,7 +58,7 @@ def onnxruntime_engine(file: Path) -> Engine:
 
 def _openvino_engine(file: Path, precision: str) -> Engine:
     """OpenVINO on the CPU, in `f32` or `bf16`."""
-    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    compiled = _runtime("openvino").Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
     def run(inputs: Arrays) -> NDArray[np.generic]:
         return np.array(compiled(dict(inputs))[0])

@@ -42,6 +42,8 @@ class TrainedRun:
     width: int
     steps: dict[str, int]
     """Updates done, by stage."""
+    train_digest: str
+    """Of the scenes that it was trained on."""
 
 
 def read_run(directory: Path) -> TrainedRun:
@@ -76,6 +78,7 @@ def read_run(directory: Path) -> TrainedRun:
         height=states["layout"]["height"],
         width=states["layout"]["width"],
         steps={stage: state["step"] for stage, state in states.items()},
+        train_digest=_read_digest(directory),
     )
 
 
@@ -96,6 +99,14 @@ def _read_recipe(directory: Path) -> tuple[dict[str, Any], DataConfig]:
         raise ExportError(f"{path}: is not a recipe: {error}") from error
 
 
+def _read_digest(directory: Path) -> str:
+    path = _require(directory / "data.json", directory, "palette,layout,image")
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["train_digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path}: holds no digest of the training scenes: {error}") from error
+
+
 def _read_palette(directory: Path) -> tuple[PaletteModel, dict[str, Any]]:
     arrays = _require(directory / "palette" / "palette.npz", directory, "palette")
     report = _require(directory / "palette" / "palette.json", directory, "palette")
@@ -111,9 +122,14 @@ def _read_state(directory: Path, stage: str) -> dict[str, Any]:
         state = load_tensors(path)
     except CheckpointError as error:
         raise ExportError(str(error)) from error
-    missing = {"model_config", "weights", "label_space", "height", "width", "step"} - state.keys()
+    missing = {"model_config", "weights", "label_space", "height", "width", "step", "total_steps"} - state.keys()
     if missing:
         raise ExportError(f"{path}: lacks {', '.join(sorted(missing))}")
+    if state["step"] < state["total_steps"]:
+        raise ExportError(
+            f"{path}: training stopped at step {state['step']} of {state['total_steps']}; "
+            f"`semantic-palette train --recipe RECIPE --out {directory} --stages {stage}` finishes it"
+        )
     for name, tensor in state["weights"].items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ExportError(f"{path}: {name} has values that are not finite; the training diverged")

@@ -108,28 +108,40 @@ class LayoutGenerator(nn.Module):
             level: the active level.
             fade: weight in [0, 1] of the active level against the upsampled scores of the level below.
         """
-        scores = self._scores_by_level(z_BZ, palette_BK, level, fade)
-        return [saa(scores_BKHW, palette_BK) for scores_BKHW in scores]
+        x_BCHW = self._base_features(z_BZ, palette_BK)
+        last = self.config.num_levels - 1 if level is None else level
+        scores_BKHW = self.to_mask[0](x_BCHW).float()
+        outputs = [saa(scores_BKHW, palette_BK)]
+        for index in range(1, last + 1):
+            x_BCHW = self._grow(index, x_BCHW, outputs[-1])
+            scores_BKHW = self._combine(scores_BKHW, self.to_mask[index](x_BCHW), fade if index == last else 1.0)
+            outputs.append(saa(scores_BKHW, palette_BK))
+        return outputs
 
     def scores(self, z_BZ: Tensor, palette_BK: Tensor) -> Tensor:
         """Scores f of the last level, float32 [B, K, H, W]: what SAA is applied to."""
-        return self._scores_by_level(z_BZ, palette_BK, None, 1.0)[-1]
+        x_BCHW = self._base_features(z_BZ, palette_BK)
+        scores_BKHW: Tensor = self.to_mask[0](x_BCHW).float()
+        for index in range(1, self.config.num_levels):
+            output = saa(scores_BKHW, palette_BK) if self.config.fusion else None
+            x_BCHW = self._grow(index, x_BCHW, output)
+            scores_BKHW = self._combine(scores_BKHW, self.to_mask[index](x_BCHW), 1.0)
+        return scores_BKHW
 
-    def _scores_by_level(self, z_BZ: Tensor, palette_BK: Tensor, level: int | None, fade: float) -> list[Tensor]:
-        last = self.config.num_levels - 1 if level is None else level
-        x_BCHW = self.base(torch.cat([pixel_norm(z_BZ), palette_BK], dim=1))
-        scores = [self.to_mask[0](x_BCHW).float()]
-        for index in range(1, last + 1):
-            if self.config.fusion:
-                soft_BKHW = saa(scores[-1], palette_BK).soft_BKHW
-                x_BCHW = x_BCHW + leaky_relu(self.fusion[index - 1](soft_BKHW.to(x_BCHW.dtype)))
-            x_BCHW = self.blocks[index - 1](x_BCHW)
-            fine = self.to_mask[index](x_BCHW).float()
-            scores.append(self._combine(scores[-1], fine, fade if index == last else 1.0))
-        return scores
+    def _base_features(self, z_BZ: Tensor, palette_BK: Tensor) -> Tensor:
+        features: Tensor = self.base(torch.cat([pixel_norm(z_BZ), palette_BK], dim=1))
+        return features
+
+    def _grow(self, level: int, x_BCHW: Tensor, below: SaaOutput | None) -> Tensor:
+        """Features of `level` from those of the level below and what SAA made of it."""
+        if self.config.fusion and below is not None:
+            x_BCHW = x_BCHW + leaky_relu(self.fusion[level - 1](below.soft_BKHW.to(x_BCHW.dtype)))
+        features: Tensor = self.blocks[level - 1](x_BCHW)
+        return features
 
     def _combine(self, coarse_BKHW: Tensor, fine_BKHW: Tensor, fade: float) -> Tensor:
         """Scores of a level from those of the level below and its own."""
+        fine_BKHW = fine_BKHW.float()
         if self.config.scores == "independent" and fade >= 1.0:
             return fine_BKHW
         upsampled = functional.interpolate(coarse_BKHW, scale_factor=2.0, mode="bilinear", align_corners=False)

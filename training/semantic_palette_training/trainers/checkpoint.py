@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from semantic_palette.errors import SemanticPaletteError
+
 if TYPE_CHECKING:
     from semantic_palette_training.trainers.loop import Stage
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(SemanticPaletteError):
     """A checkpoint cannot be used; the message says which file and why."""
 
 

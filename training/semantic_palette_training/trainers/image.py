@@ -3,6 +3,7 @@
 Legend: B batch, N scenes, K classes, H and W pixels, Z latent size.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ from semantic_palette_training.trainers.appearance import appearance_codes
 from semantic_palette_training.trainers.ema import ExponentialAverage
 
 SHEET_ROWS = 6
+CALIBRATION_BATCHES = 64
 
 
 @dataclass(kw_only=True, slots=True)
@@ -123,6 +125,7 @@ class ImageTrainer:
         _check_phases(config.phases, train.labels.shape[1])
         _check_ranges(config, train.labels.shape[2])
         self.config = config
+        self.seed = config.seed
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.validation = validation
@@ -137,18 +140,9 @@ class ImageTrainer:
         self._build(train)
 
     def _build(self, train: Scenes) -> None:
-        config, num_classes = self.config, train.label_space.num_classes
-        self.generator_config = ImageGeneratorConfig(
-            num_classes=num_classes,
-            height=train.labels.shape[1],
-            width=train.labels.shape[2],
-            latent_size=config.latent_size,
-            widths=config.widths,
-            norm=config.norm,
-            spade_hidden=config.spade_hidden,
-        )
-        discriminator_config = SegmentationDiscriminatorConfig(
-            num_classes=num_classes, widths=config.discriminator_widths
+        config, (height, width) = self.config, train.labels.shape[1:]
+        self.generator_config, discriminator_config = image_model_configs(
+            config, train.label_space.num_classes, height, width
         )
         self.generator = self._place(ImageGenerator(self.generator_config))
         self.discriminator = self._place(SegmentationDiscriminator(discriminator_config))
@@ -166,7 +160,7 @@ class ImageTrainer:
     def run_step(self) -> dict[str, float | Tensor]:
         """Update discriminator and generator once; returns their losses."""
         self.set_learning_rates()
-        batch = self.batch()
+        batch = self.batch(self.step_index)
         with self._autocast():
             fake_B3HW = self.generator(batch.labels, batch.latents)
         metrics = self._update_discriminator(batch, fake_B3HW.detach()) | self._update_generator(batch, fake_B3HW)
@@ -209,21 +203,21 @@ class ImageTrainer:
         for group in self.discriminator_optimiser.param_groups:
             group["lr"] = self.config.discriminator_learning_rate * scale
 
-    def _phase(self) -> ImagePhase:
-        """The phase that holds the next step."""
+    def _phase(self, step: int) -> ImagePhase:
+        """The phase that holds a step."""
         first = 0
         for phase in self.config.phases:
             first += phase.steps
-            if self.step_index < first:
+            if step < first:
                 return phase
         return self.config.phases[-1]
 
-    def batch(self) -> ImageBatch:
-        """The next step's scenes, moved, mirrored and shrunk to the phase's resolution, with their latents."""
-        phase = self._phase()
-        indices = torch.from_numpy(
-            batch_indices(self.config.seed, len(self._labels_NHW), phase.batch_size, self.step_index)
-        ).to(self.device)
+    def batch(self, step: int) -> ImageBatch:
+        """The scenes of a step, moved, mirrored and shrunk to the phase's resolution, with their latents."""
+        phase = self._phase(step)
+        indices = torch.from_numpy(batch_indices(self.config.seed, len(self._labels_NHW), phase.batch_size, step)).to(
+            self.device
+        )
         columns_BW = self._columns(phase.batch_size)
         rows_B = torch.arange(phase.batch_size, device=self.device)[:, None]
         # Advanced indexing puts the picked axes first: [B, W, H], so H and W are swapped back.
@@ -285,16 +279,54 @@ class ImageTrainer:
         rows = np.concatenate(columns, axis=2)
         return np.ascontiguousarray(rows.reshape(-1, *rows.shape[2:]))
 
+    def calibrated_average(self) -> nn.Module:
+        """A copy of the averaged generator with the batch statistics of its own features, in evaluation mode.
+
+        The average follows the trained network's running statistics, which are those of other weights than its own.
+        Measured here over full-size batches that follow the last step; torch's global generator is left alone.
+        """
+        network = copy.deepcopy(self.average.average).train()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None  # A plain mean over the batches.
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            for step in range(self.total_steps, self.total_steps + CALIBRATION_BATCHES):
+                batch = self.batch(step)
+                network(batch.labels, batch.latents)
+        return network.eval()
+
     def export_state(self) -> dict[str, Any]:
-        """The averaged generator and what describes it."""
+        """The averaged generator and what describes it; calibrated once training is finished."""
+        finished = self.step_index >= self.total_steps
+        network = self.calibrated_average() if finished else self.average.average
         return {
             "model_config": to_plain(self.generator_config),
-            "weights": self.average.average.state_dict(),
+            "weights": network.state_dict(),
             "label_space": self.label_space.to_json(),
             "height": self.generator_config.height,
             "width": self.generator_config.width,
             "step": self.step_index,
+            "total_steps": self.total_steps,
         }
+
+
+def image_model_configs(
+    config: ImageTrainConfig, num_classes: int, height: int, width: int
+) -> tuple[ImageGeneratorConfig, SegmentationDiscriminatorConfig]:
+    """The networks that `config` trains."""
+    generator = ImageGeneratorConfig(
+        num_classes=num_classes,
+        height=height,
+        width=width,
+        latent_size=config.latent_size,
+        widths=config.widths,
+        norm=config.norm,
+        spade_hidden=config.spade_hidden,
+    )
+    return generator, SegmentationDiscriminatorConfig(num_classes=num_classes, widths=config.discriminator_widths)
 
 
 def _check_phases(phases: tuple[ImagePhase, ...], full_height: int) -> None:

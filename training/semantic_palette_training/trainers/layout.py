@@ -13,6 +13,7 @@ from torch import Tensor
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import colourise
 from semantic_palette.palette_model import PaletteModel
+from semantic_palette_training.config import require_at_least
 from semantic_palette_training.data.batches import batch_indices
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.data.soften import soften
@@ -99,22 +100,12 @@ class LayoutTrainer:
             InvalidInputError: phases and data do not fit the configured levels.
         """
         self.config = config
+        self.seed = config.seed
         self.label_space = scenes.label_space
         torch.manual_seed(config.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = LayoutGeneratorConfig(
-            num_classes=scenes.label_space.num_classes,
-            latent_size=config.latent_size,
-            widths=config.widths,
-            base_height=config.resolution[0],
-            base_width=config.resolution[1],
-            fusion=config.fusion,
-            fusion_kernel=config.fusion_kernel,
-            scores=config.scores,
-            batch_deviation=config.batch_deviation,
-        )
-        self.model_config = model
-        _check_phases(config, model, scenes)
+        model = self.model_config = layout_model_config(config, scenes.label_space.num_classes)
+        _check_config(config, model, scenes)
         self.generator = self._place(LayoutGenerator(model))
         self.discriminator = self._place(LayoutDiscriminator(model))
         self.average = ExponentialAverage(self.generator, config.average_decay)
@@ -250,10 +241,35 @@ class LayoutTrainer:
             "height": height,
             "width": width,
             "step": self.step_index,
+            "total_steps": self.total_steps,
         }
 
 
-def _check_phases(config: LayoutTrainConfig, model: LayoutGeneratorConfig, scenes: Scenes) -> None:
+def layout_model_config(config: LayoutTrainConfig, num_classes: int) -> LayoutGeneratorConfig:
+    """The networks that `config` trains."""
+    return LayoutGeneratorConfig(
+        num_classes=num_classes,
+        latent_size=config.latent_size,
+        widths=config.widths,
+        base_height=config.resolution[0],
+        base_width=config.resolution[1],
+        fusion=config.fusion,
+        fusion_kernel=config.fusion_kernel,
+        scores=config.scores,
+        batch_deviation=config.batch_deviation,
+    )
+
+
+def _check_config(config: LayoutTrainConfig, model: LayoutGeneratorConfig, scenes: Scenes) -> None:
+    for index, phase in enumerate(config.phases):
+        require_at_least(f"layout.phases[{index}].fade_steps", phase.fade_steps, 0)
+        require_at_least(f"layout.phases[{index}].stable_steps", phase.stable_steps, 0)
+        require_at_least(f"layout.phases[{index}].batch_size", phase.batch_size, 1)
+    require_at_least("layout.penalty_every", config.penalty_every, 1)
+    if not 0.5 <= config.soften_keep <= 1:
+        raise InvalidInputError("layout.soften_keep", config.soften_keep, "0.5 to 1")
+    if config.resolution[1] % config.resolution[0]:
+        raise InvalidInputError("layout.resolution", config.resolution, "a width that is a multiple of the height")
     levels = [phase.level for phase in config.phases]
     if not levels or levels != sorted(levels) or levels[0] < 0 or levels[-1] != model.num_levels - 1:
         raise InvalidInputError("layout.phases", levels, f"ascending levels that end at {model.num_levels - 1}")

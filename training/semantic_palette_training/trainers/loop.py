@@ -1,8 +1,6 @@
 """Runs one training stage: resume, checkpoints, deadline and signals, finite losses, curves and sample sheets."""
 
 import math
-import signal
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,17 +16,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette_training.config import require_at_least
 from semantic_palette_training.trainers.checkpoint import load_checkpoint, save_checkpoint, save_tensors
+from semantic_palette_training.trainers.stopper import Stopper
 
 
-class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite; the message says which, in which stage and at which step."""
+class NonFiniteError(SemanticPaletteError):
+    """A loss or a weight became NaN or infinite; the message says which, in which stage and at which step."""
 
 
 class Stage(Protocol):
     """One thing to train. Its randomness comes from torch's global generator or is keyed by `step_index` alone."""
 
     name: str
+    seed: int
+    """Of torch's global generator when the stage starts."""
     total_steps: int
     step_index: int
 
@@ -45,7 +48,8 @@ class Stage(Protocol):
         """A picture [H, W, 3] of what the stage makes now. Must not draw from torch's global generator."""
 
     def export_state(self) -> dict[str, Any]:
-        """What the exporter needs: `model_config`, averaged `weights`, `label_space`, `height`, `width`, `step`."""
+        """What the exporter needs: `model_config`, averaged `weights`, `label_space`, `height`, `width`, `step`,
+        `total_steps`. Must not draw from torch's global generator."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,25 +71,8 @@ class Outcome(Enum):
     STOPPED = "stopped"
 
 
-@contextmanager
-def stop_requests() -> Iterator[list[str]]:
-    """Collect SIGTERM and SIGINT instead of dying from them: the list holds the names of those received."""
-    received: list[str] = []
-    previous = {
-        number: signal.signal(number, lambda n, _frame: received.append(signal.Signals(n).name))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def run_stage(
-    stage: Stage, directory: Path, config: LoopConfig, *, seed: int = 0, deadline: float | None = None
-) -> Outcome:
-    """Train `stage` until it is done, `deadline` passes or a signal arrives; either way a checkpoint is left.
+def run_stage(stage: Stage, directory: Path, config: LoopConfig, stopper: Stopper) -> Outcome:
+    """Train `stage` until it is done or `stopper` is due; either way a checkpoint is left.
 
     A checkpoint already in `directory` is continued from, bit for bit on CPU.
 
@@ -93,25 +80,20 @@ def run_stage(
         stage: what to train.
         directory: receives `checkpoint.pt`, `model.pt`, `samples/` and the TensorBoard curves.
         config: intervals.
-        seed: of torch's global generator, for a stage that starts.
-        deadline: `time.monotonic()` after which no further step begins.
+        stopper: entered by the caller; asked before every step.
 
     Raises:
-        NonFiniteLossError: a logged scalar is NaN or infinite; the last checkpoint is from before it.
+        NonFiniteError: a logged scalar or a weight is NaN or infinite; the last checkpoint is from before it.
         CheckpointError: the checkpoint is of another stage or cannot be read.
+        InvalidInputError: an interval is below 1.
     """
+    for field in ("checkpoint_every", "log_every", "sample_every"):
+        require_at_least(f"loop.{field}", getattr(config, field), 1)
     directory.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(seed)
+    torch.manual_seed(stage.seed)
     load_checkpoint(stage, directory)
-    with (
-        stop_requests() as received,
-        SummaryWriter(str(directory / "curves")) as curves,
-        _progress(stage) as advance,
-    ):
-        while stage.step_index < stage.total_steps:
-            if received or (deadline is not None and time.monotonic() >= deadline):
-                _save(stage, directory)
-                return Outcome.STOPPED
+    with SummaryWriter(str(directory / "curves")) as curves, _progress(stage) as advance:
+        while stage.step_index < stage.total_steps and not stopper.due:
             metrics = _finite(stage, stage.run_step())
             advance(metrics)
             if stage.step_index % config.log_every == 0:
@@ -122,6 +104,8 @@ def run_stage(
             if stage.step_index % config.checkpoint_every == 0:
                 _save(stage, directory)
         _save(stage, directory)
+        if stage.step_index < stage.total_steps:
+            return Outcome.STOPPED
         _save_sheet(stage, directory)
     return Outcome.FINISHED
 
@@ -131,13 +115,30 @@ def _finite(stage: Stage, metrics: Mapping[str, float | Tensor]) -> dict[str, fl
     values = {key: float(value) for key, value in metrics.items()}
     for key, value in values.items():
         if not math.isfinite(value):
-            raise NonFiniteLossError(f"{key} is {value} in stage {stage.name!r} at step {stage.step_index}")
+            raise NonFiniteError(f"{key} is {value} in stage {stage.name!r} at step {stage.step_index}")
     return values
 
 
 def _save(stage: Stage, directory: Path) -> None:
+    """Write checkpoint and model, unless that would replace good weights by bad ones."""
+    exported = stage.export_state()
+    for name, tensor in _tensors(stage.state_dict(), ""):
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise NonFiniteError(f"{name} is not finite in stage {stage.name!r} after step {stage.step_index}")
     save_checkpoint(stage, directory)
-    save_tensors(stage.export_state(), directory / "model.pt")
+    save_tensors(exported, directory / "model.pt")
+
+
+def _tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a nested state with its path."""
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _tensors(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _tensors(item, f"{path}[{index}]")
 
 
 def _save_sheet(stage: Stage, directory: Path) -> None:
