@@ -7,7 +7,7 @@ from typing import Self
 
 from semantic_palette import _conversions as convert
 from semantic_palette import _requests as requests
-from semantic_palette._channel import Connection, channel_target, open_channel
+from semantic_palette._channel import Connection, open_channel
 from semantic_palette._client_types import (
     BundleDescription,
     ImageBatch,
@@ -24,6 +24,7 @@ from semantic_palette._retry import Attempts, RetryPolicy, call_unary
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.grpc_conventions import channel_target
 from semantic_palette.pair import Adherence
 
 

@@ -10,9 +10,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from semantic_palette.errors import InvalidInputError, SemanticPaletteError
-
-_STATUS_DETAILS_KEY = "grpc-status-details-bin"
-_PUSHBACK_KEY = "grpc-retry-pushback-ms"
+from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 
 _Detail = TypeVar("_Detail", error_details_pb2.BadRequest, error_details_pb2.RetryInfo, error_details_pb2.ErrorInfo)
 
@@ -132,7 +130,7 @@ class Pushback:
 def pushback(error: grpc.aio.AioRpcError) -> Pushback | None:
     """Reads `grpc-retry-pushback-ms` (a value that is no number forbids the retry, as gRFC A6 says) or RetryInfo."""
     for key, value in error.trailing_metadata() or ():
-        if key == _PUSHBACK_KEY:
+        if key == PUSHBACK_KEY:
             try:
                 return Pushback(int(value) / 1000)
             except ValueError:
@@ -167,7 +165,7 @@ def service_error(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
 
 def _details(error: grpc.aio.AioRpcError, kind: type[_Detail]) -> Iterable[_Detail]:
     for key, value in error.trailing_metadata() or ():
-        if key != _STATUS_DETAILS_KEY or not isinstance(value, bytes):
+        if key != STATUS_DETAILS_KEY or not isinstance(value, bytes):
             continue
         try:
             status = status_pb2.Status.FromString(value)

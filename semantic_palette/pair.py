@@ -76,7 +76,7 @@ class Pair:
     labels: npt.NDArray[np.uint8]
     """Class ids, uint8 [H, W]."""
     label_data: bytes
-    """The layout as PNG."""
+    """The layout, encoded: as PNG in the pairs of a client; in a service as the request asks, PNG or raw class ids."""
     image_data: bytes
     """The image, encoded as `image_format` says."""
     image_format: str

@@ -18,6 +18,7 @@ from PIL import Image
 from semantic_palette.budget import integer_budget
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 from semantic_palette.label_space import STREETS
 from semantic_palette.layout import colourise, decode_png, encode_png
 from semantic_palette.pair import Adherence, BundleIdentity, EngineIdentity, Pair, PaletteOrigin, Provenance
@@ -109,9 +110,9 @@ async def abort(context, fault: Fault) -> None:
         packed = any_pb2.Any()
         packed.Pack(message)
         status.details.append(packed)
-    metadata = [("grpc-status-details-bin", status.SerializeToString())] if fault.messages else []
+    metadata = [(STATUS_DETAILS_KEY, status.SerializeToString())] if fault.messages else []
     if fault.pushback_ms is not None:
-        metadata.append(("grpc-retry-pushback-ms", fault.pushback_ms))
+        metadata.append((PUSHBACK_KEY, fault.pushback_ms))
     await context.abort(fault.code, fault.details, tuple(metadata))
 
 
