@@ -88,13 +88,14 @@ def _name_extra(app: typer.Typer, extra: str) -> None:
     """Lets every command of an app say which extra to install when it meets a module that is missing."""
     for command in app.registered_commands:
         if command.callback is not None:
-            command.callback = _naming_extra(command.callback, extra)
+            name = command.name or command.callback.__name__
+            command.callback = _naming_extra(command.callback, name, extra)
     for group in app.registered_groups:
         if group.typer_instance is not None:
             _name_extra(group.typer_instance, extra)
 
 
-def _naming_extra(command: Callable[..., Any], extra: str) -> Callable[..., Any]:
+def _naming_extra(command: Callable[..., Any], name: str, extra: str) -> Callable[..., Any]:
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -102,6 +103,6 @@ def _naming_extra(command: Callable[..., Any], extra: str) -> Callable[..., Any]
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("semantic_palette"):
                 raise  # a fault of ours, which no extra mends
-            raise MissingExtraError(f"what '{command.__name__}' needs", extra, error) from error
+            raise MissingExtraError(f"what '{name}' needs", extra, error) from error
 
     return guarded
