@@ -22,7 +22,8 @@ Float64Array = npt.NDArray[np.float64]
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _KEY_STEPS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
-_WORD = 1 << 64
+_WORD_BITS = 64
+_WORD = 1 << _WORD_BITS
 _LOW_HALF, _HALF_BITS = np.uint64(0xFFFFFFFF), np.uint64(32)
 WORDS_PER_BLOCK = 4
 """64-bit words that one Philox block makes."""
@@ -40,8 +41,13 @@ def philox_bits(seed: int, index: int, stage: str, count: int) -> Uint64Array:
     Raises:
         InvalidInputError: When seed or index is out of range.
     """
+    _check_word("seed", seed)
     _check_word("index", index)
-    return philox_rows(seed, np.array([index], dtype=np.uint64), stage, 0, count).reshape(count)
+    # numpy's generator is the same function (it counts before it makes a block), and for one sample it takes a tenth of
+    # the time of `philox_rows`, which is for many.
+    before = ((index << _WORD_BITS) - 1) % (1 << 4 * _WORD_BITS)
+    key = seed | _stage_key(stage) << _WORD_BITS
+    return np.asarray(np.random.Philox(counter=before, key=key).random_raw(count), dtype=np.uint64)
 
 
 def philox_rows(seed: int, indices: Uint64Array, stage: str, first_block: int | Uint64Array, count: int) -> Uint64Array:
