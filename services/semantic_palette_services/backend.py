@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from semantic_palette_services.server.lifecycle import run_server
-from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
+from semantic_palette_services.server.settings import SERVICE_NAMES, read_settings
 
 
 @asynccontextmanager
@@ -24,10 +24,11 @@ async def start(model_store: Path, bundle: str | None, engine: str = "auto") -> 
         The gRPC address at which all four services answer, such as ``unix:/tmp/.../services.sock``.
 
     Raises:
+        InvalidInputError: an argument, or a variable of the environment, is not allowed.
         BundleError: the bundle is missing or corrupt.
         RuntimeServiceError: no engine runs its models.
     """
-    settings = ServerSettings(
+    settings = read_settings(
         services=SERVICE_NAMES,
         model_store=model_store,
         bundle=bundle,

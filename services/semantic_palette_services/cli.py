@@ -1,16 +1,17 @@
 """Commands that this package adds to ``semantic-palette``: serve, models, status.
 
-Only typer is imported here: the commands import what they need when they run, so that ``--help`` needs no extra.
+Only what needs no extra is imported here: the commands import the rest when they run, so that ``--help`` always works.
+Errors are left to the command line, which makes messages and exit codes of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from semantic_palette.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from semantic_palette_services.runtime.store import ModelStore
@@ -52,41 +53,13 @@ def serve(
     given = {name: value for name, value in locals().items() if value is not None}
     import asyncio
 
-    from pydantic import ValidationError
-
     from semantic_palette_services.server.logs import configure_logging
     from semantic_palette_services.server.main import serve as serve_until_stopped
-    from semantic_palette_services.server.settings import ServerSettings
+    from semantic_palette_services.server.settings import read_settings
 
-    try:
-        settings = ServerSettings(**given)
-    except ValidationError as error:
-        raise _failure("\n".join(_describe(problem) for problem in error.errors())) from error
+    settings = read_settings(**given)
     configure_logging(settings.log_level)
-    with _errors_as_messages():
-        asyncio.run(serve_until_stopped(settings))
-
-
-def _describe(problem: Any) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {message} ({problem['input']!r} was given)" if where else message
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.echo(f"Error: {message}", err=True)
-    return typer.Exit(2)
-
-
-@contextmanager
-def _errors_as_messages() -> Iterator[None]:
-    """What the user can mend is a message and an exit status, not a traceback."""
-    from semantic_palette.errors import SemanticPaletteError
-
-    try:
-        yield
-    except SemanticPaletteError as error:
-        raise _failure(str(error)) from error
+    asyncio.run(serve_until_stopped(settings))
 
 
 def status(
@@ -109,12 +82,11 @@ def status(
 
 def list_bundles(model_store: ModelStoreOption = Path("model_store")) -> None:
     """List the bundles and their versions; the active one is marked with a star."""
-    with _errors_as_messages():
-        store = _store(model_store)
-        for name in store.names():
-            active = store.active_version(name)
-            versions = " ".join(f"{version}*" if version == active else version for version in store.versions(name))
-            typer.echo(f"{name}: {versions}")
+    store = _store(model_store)
+    for name in store.names():
+        active = store.active_version(name)
+        versions = " ".join(f"{version}*" if version == active else version for version in store.versions(name))
+        typer.echo(f"{name}: {versions}")
 
 
 def show(
@@ -126,10 +98,9 @@ def show(
 
     from semantic_palette_services.runtime.store import BundleReference
 
-    with _errors_as_messages():
-        reference = BundleReference.parse(bundle)
-        files = _store(model_store).open(reference.name, reference.version, digest=reference.digest)
-        typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
+    reference = BundleReference.parse(bundle)
+    files = _store(model_store).open(reference.name, reference.version, digest=reference.digest)
+    typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
 
 
 def activate(
@@ -139,12 +110,11 @@ def activate(
     """Make a version the active one; the version before it is kept for rollback. Servers take it when they start."""
     from semantic_palette_services.runtime.store import BundleReference
 
-    with _errors_as_messages():
-        reference = BundleReference.parse(bundle)
-        if reference.name is None or reference.version is None:
-            raise _failure(f"bundle: {bundle!r} is not allowed; NAME/VERSION is")
-        _store(model_store).activate(reference.name, reference.version)
-        typer.echo(f"{reference.name}: version {reference.version} is active")
+    reference = BundleReference.parse(bundle)
+    if reference.name is None or reference.version is None:
+        raise InvalidInputError("bundle", bundle, "NAME/VERSION is")
+    _store(model_store).activate(reference.name, reference.version)
+    typer.echo(f"{reference.name}: version {reference.version} is active")
 
 
 def rollback(
@@ -152,9 +122,8 @@ def rollback(
     model_store: ModelStoreOption = Path("model_store"),
 ) -> None:
     """Make the version that was active before the active one again."""
-    with _errors_as_messages():
-        version = _store(model_store).rollback(name)
-        typer.echo(f"{name}: version {version} is active")
+    version = _store(model_store).rollback(name)
+    typer.echo(f"{name}: version {version} is active")
 
 
 def _store(model_store: Path) -> ModelStore:

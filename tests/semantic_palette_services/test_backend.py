@@ -10,7 +10,7 @@ from grpc import aio
 from grpc_helpers import Stubs, asynchronous
 from tiny_bundle import corrupt, write_tiny_bundle
 
-from semantic_palette.errors import BundleError, BundleNotFoundError
+from semantic_palette.errors import BundleError, BundleNotFoundError, InvalidInputError
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import palette_service_pb2 as palette
@@ -71,4 +71,15 @@ def test_an_unknown_bundle_is_an_error_that_names_it(tiny_root: Path) -> None:
             raise AssertionError("an unknown bundle was served")
 
     with pytest.raises(BundleNotFoundError, match="cityscapes"):
+        asyncio.run(scenario())
+
+
+def test_a_mistake_in_the_environment_is_an_input_error(tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMANTIC_PALETTE_WORKER_THREADS", "-1")
+
+    async def scenario() -> None:
+        async with start(tiny_root, None):
+            raise AssertionError("served with a setting that is not allowed")
+
+    with pytest.raises(InvalidInputError, match="worker_threads"):
         asyncio.run(scenario())

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
-import typer
 from grpc_helpers import COMMAND, Stubs, scrape, serving_in_process
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tiny_bundle import corrupt, write_tiny_bundle
-from typer.testing import CliRunner, Result
 
+from semantic_palette.cli.main import run as run_command
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import palette_service_pb2 as palette
-from semantic_palette_services.cli import register
 from semantic_palette_services.runtime.store import ModelStore
 from semantic_palette_services.server import logs
 
@@ -26,13 +25,23 @@ def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(COMMAND), *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
+@dataclass(frozen=True)
+class Result:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in this process, whose logging stays as it is."""
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Runs a command line in this process, whose logging stays as it is."""
     monkeypatch.setattr(logs, "configure_logging", lambda level: None)
-    app = typer.Typer()
-    register(app)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    def run_here(*arguments: object) -> Result:
+        code = run_command([str(argument) for argument in arguments])
+        return Result(code, *capsys.readouterr())
+
+    return run_here
 
 
 def test_a_server_of_everything_answers_scrapes_reflects_and_stops(tiny_root: Path) -> None:
@@ -110,7 +119,7 @@ def test_a_corrupt_bundle_is_not_served(run: Callable[..., Result], store_root: 
     write_tiny_bundle(store_root)
     corrupt(store_root / "tiny" / "1" / "image.onnx")
     done = run("serve", "--model-store", store_root, "--port", "0", "--health-port", "0", "--metrics-port", "0")
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert "image.onnx" in done.stderr
 
 
@@ -125,7 +134,7 @@ def test_a_port_that_is_taken_is_named(run: Callable[..., Result], tiny_root: Pa
         for option, port in taken.items():
             ports = [word for pair in (free | {option: port}).items() for word in pair]
             done = run("serve", "--model-store", tiny_root, "--services", "palette", "--host", "127.0.0.1", *ports)
-            assert done.exit_code == 2
+            assert done.exit_code == 1
             assert option.removeprefix("--").replace("-", "_") in done.stderr
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
-from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
+from semantic_palette.errors import InvalidInputError
+from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings, read_settings
 
 
 def test_everything_is_served_by_default() -> None:
@@ -24,8 +24,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_factory_needs_every_stage_here_or_elsewhere() -> None:
-    with pytest.raises(ValidationError, match="image_address"):
-        ServerSettings(services=("factory", "palette", "layout"))
+    with pytest.raises(InvalidInputError, match="image_address"):
+        read_settings(services=("factory", "palette", "layout"))
     settings = ServerSettings(services=("factory", "palette", "layout"), image_address="image:50051")
     assert settings.models == ("layout", "layout_scores")
 
@@ -51,5 +51,13 @@ def test_a_factory_of_remote_stages_needs_no_bundle() -> None:
     ],
 )
 def test_what_is_not_allowed_is_named(field: str, value: object) -> None:
-    with pytest.raises(ValidationError, match=field):
-        ServerSettings(**{field: value})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError) as caught:
+        read_settings(**{field: value})
+    assert caught.value.field == field
+
+
+def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMANTIC_PALETTE_MAX_QUEUE", "many")
+    with pytest.raises(InvalidInputError, match="SEMANTIC_PALETTE_MAX_QUEUE") as caught:
+        read_settings()
+    assert (caught.value.field, caught.value.value) == ("max_queue", "many")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from semantic_palette.errors import InvalidInputError
 
 ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
+
+ENVIRONMENT_PREFIX = "SEMANTIC_PALETTE_"
 
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 
@@ -18,7 +22,7 @@ Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 class ServerSettings(BaseSettings):
     """Settings of one server process."""
 
-    model_config = SettingsConfigDict(env_prefix="SEMANTIC_PALETTE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
 
     services: Annotated[tuple[ServiceName, ...], NoDecode] = SERVICE_NAMES
     """Services to serve; separated by commas in the environment."""
@@ -72,6 +76,9 @@ class ServerSettings(BaseSettings):
     max_streams: int = Field(default=64, ge=1)
     """Streams of pairs at the same time."""
 
+    max_calls: int = Field(default=1024, ge=1)
+    """Calls at the same time, streams included."""
+
     max_items: int = Field(default=256, ge=1)
     """Most layouts or images of one request."""
 
@@ -98,13 +105,15 @@ class ServerSettings(BaseSettings):
     @model_validator(mode="after")
     def _stages_are_somewhere(self) -> ServerSettings:
         if not self.services:
-            raise ValueError("services: at least one of " + ", ".join(SERVICE_NAMES))
+            raise InvalidInputError("services", (), "at least one of " + ", ".join(SERVICE_NAMES) + " is")
         if "factory" in self.services:
             for stage, address in self.stage_addresses.items():
                 if address is None and stage not in self.services:
-                    raise ValueError(f"{stage}_address: the factory needs one, or the {stage} service in services")
+                    needed = f"the factory needs one, or the {stage} service in services"
+                    raise InvalidInputError(f"{stage}_address", None, needed)
         if self.max_items > self.max_queue:
-            raise ValueError(f"max_items: at most max_queue ({self.max_queue}), or a request could never be accepted")
+            allowed = f"at most max_queue ({self.max_queue}) is, or a request could never be accepted"
+            raise InvalidInputError("max_items", self.max_items, allowed)
         return self
 
     @property
@@ -122,3 +131,26 @@ class ServerSettings(BaseSettings):
     def needs_bundle(self) -> bool:
         """Whether any service of this process reads the model store."""
         return any(service != "factory" for service in self.services)
+
+
+def read_settings(**given: Any) -> ServerSettings:
+    """Settings from what is given and, for the rest, from the environment.
+
+    Raises:
+        InvalidInputError: a value is not allowed; names the setting.
+    """
+    try:
+        return ServerSettings(**given)
+    except ValidationError as error:
+        raise _invalid_input(error) from error
+
+
+def _invalid_input(error: ValidationError) -> InvalidInputError:
+    """The first problem of a validation error."""
+    problem = error.errors()[0]
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidInputError):
+        return cause
+    setting = str(problem["loc"][0])
+    source = f"{ENVIRONMENT_PREFIX}{setting.upper()} in the environment"
+    return InvalidInputError(setting, problem["input"], f"{problem['msg']} (an argument, or {source})")
