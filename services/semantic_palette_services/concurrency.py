@@ -20,9 +20,13 @@ class WorkerPool:
     Args:
         threads: number of threads.
         name: prefix of the threads' names.
+
+    Attributes:
+        threads: number of threads.
     """
 
     def __init__(self, threads: int, name: str = "worker") -> None:
+        self.threads = threads
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._free = asyncio.Semaphore(threads)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Largest message in either direction; gRPC's own default for received messages is 4 MiB."""
+from semantic_palette.grpc_conventions import CONNECTION_OPTIONS, MAX_MESSAGE_BYTES
 
 # A burst beyond gRPC's default of pending requests is answered CANCELLED, which tells a client nothing. The bounded
 # queues of the models refuse far earlier, with a status that says when to come back.
@@ -21,16 +19,13 @@ def server_options(max_connection_age_seconds: float) -> list[tuple[str, int]]:
             clients find new replicas; 0 for never.
     """
     options = [
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        *CONNECTION_OPTIONS,
         ("grpc.server.max_pending_requests", _MAX_PENDING_REQUESTS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_REQUESTS),
         # Two servers on one port would share it silently, by connection; a second one should fail instead.
         ("grpc.so_reuseport", 0),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Clients ping every 30 s; more often than this answers GOAWAY "too_many_pings".
+        # Clients ping three times less often; more often than this answers GOAWAY "too_many_pings".
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
     if max_connection_age_seconds > 0:
@@ -39,7 +34,8 @@ def server_options(max_connection_age_seconds: float) -> list[tuple[str, int]]:
 
 
 # RESOURCE_EXHAUSTED carries a push-back that gRPC obeys. FAILED_PRECONDITION says that a replica serves another digest:
-# with round_robin the next attempt asks the next replica.
+# with round_robin the next attempt asks the next replica. CANCELLED is what a replica that stops says to calls that
+# have not reached their handlers.
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -50,7 +46,7 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "CANCELLED"],
             },
         }
     ],
@@ -60,17 +56,8 @@ _SERVICE_CONFIG = {
 def channel_options() -> list[tuple[str, int | str]]:
     """Options of a channel from one service to the replicas of another: balanced, kept alive, with retries."""
     return [
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        *CONNECTION_OPTIONS,
         # A request larger than this buffer is not retried; the default of 256 KiB is less than a large layout.
         ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ]
-
-
-def channel_target(address: str) -> str:
-    """The gRPC target of an address: HOST:PORT becomes ``dns:///HOST:PORT``, one with a scheme stays as it is."""
-    has_scheme = re.match(r"[a-z][a-z0-9-]*:(?!\d+$)", address)
-    return address if has_scheme else f"dns:///{address}"

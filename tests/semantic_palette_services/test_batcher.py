@@ -295,6 +295,35 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     serve(test, max_queue=2, measured_seconds={1: 2.0, 8: 2.0})
 
 
+def test_reserved_room_is_refused_as_a_whole_and_nobody_else_gets_it() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            with bench.batcher.reserve(3) as room:
+                with pytest.raises(QueueFullError), bench.batcher.reserve(2):
+                    raise AssertionError("there was room for one more only")
+                other = bench.later(4.0)
+                await settle()
+                with pytest.raises(QueueFullError):
+                    await bench.submit(5.0)
+                mine = [bench.later(float(i), room=room) for i in (1, 2)]
+                await settle()
+                assert room.left == 1
+            late = bench.later(6.0)
+            await settle()
+        answers = await asyncio.gather(busy, other, *mine, late)
+        assert [answer.tolist() for answer in answers] == [[1.0], [5.0], [2.0], [3.0], [7.0]]
+
+    serve(test, max_queue=4)
+
+
+def test_an_answer_does_not_keep_its_whole_batch_in_memory() -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.submit(float(i)) for i in range(8)))
+        assert all(answer.base is None for answer in answers)
+
+    serve(test)
+
+
 def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     async def test(bench: Bench) -> None:
         now = asyncio.get_running_loop().time()

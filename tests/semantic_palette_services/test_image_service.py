@@ -13,7 +13,7 @@ import pytest
 from grpc_helpers import Stubs, serving_in_thread
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_bundle import POISON_CLASS, Tiny
+from tiny_bundle import POISON_CLASS, Tiny, write_tiny_bundle
 
 from semantic_palette.layout import encode_png
 from semantic_palette.noise import standard_normal
@@ -70,6 +70,16 @@ def test_png_is_the_default(stubs: Stubs, labels: NDArray[np.uint8]) -> None:
     image = translate(stubs, labels)
     assert image.format == common.IMAGE_FORMAT_PNG
     assert Image.open(io.BytesIO(image.data)).format == "PNG"
+
+
+def test_no_more_images_are_asked_for_than_an_answer_holds(tmp_path: Path) -> None:
+    tiny = write_tiny_bundle(tmp_path, height=512, width=1024)
+    layout = common.LabelMap(data=encode_png(np.zeros((tiny.height, tiny.width), np.uint8)))
+    with serving_in_thread(tmp_path, services=("image",)) as (_, stubs), pytest.raises(grpc.RpcError) as caught:
+        stubs.image.TranslateLayouts(pb.TranslateLayoutsRequest(items=[pb.ImageItem(layout=layout)] * 60))
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "1 to 42 is allowed" in error.details()
 
 
 def test_raw_and_png_layouts_give_the_same_image(stubs: Stubs, tiny: Tiny, labels: NDArray[np.uint8]) -> None:

@@ -73,6 +73,14 @@ def test_turns_count_batches_of_each_bucket(future: Any) -> None:
         queue.add(make(future, float(index)))
     for index in range(2):
         queue.add(make(future, float(index), alone=True))
-    assert sorted(size for _, size in queue.turns()) == [1, 1, 2, 4]
+    assert sorted((size, number) for _, size, number in queue.turns()) == [(1, 2), (2, 1), (4, 1)]
     newcomer = make(future, 0.5)
-    assert sorted(size for _, size in queue.turns(before=newcomer)) == [1, 1]
+    assert sorted((size, number) for _, size, number in queue.turns(before=newcomer)) == [(1, 1), (1, 1)]
+
+
+def test_the_estimate_of_a_long_queue_costs_no_more_than_that_of_a_short_one(future: Any) -> None:
+    queue = ItemQueue(4)
+    for index in range(1001):
+        queue.add(make(future, float(index)))
+        queue.add(make(future, float(index), alone=True))
+    assert sorted((size, number) for _, size, number in queue.turns()) == [(1, 1), (1, 1001), (4, 250)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,11 @@ def test_a_deadline_that_has_no_chance_is_refused_at_once(store_root: Path) -> N
     write_tiny_bundle(store_root, work=1500)
     item = pb.LayoutItem(palette=common.Palette(shares=SHARES))
     with serving_in_thread(store_root, services=("layout",)) as (server, stubs):
+        started = time.monotonic()
+        stubs.layout.GenerateLayouts(pb.GenerateLayoutsRequest(items=[item] * 8))
+        batch_seconds = time.monotonic() - started
         with pytest.raises(grpc.RpcError) as caught:
-            stubs.layout.GenerateLayouts(pb.GenerateLayoutsRequest(items=[item] * 64), timeout=1.5)
+            stubs.layout.GenerateLayouts(pb.GenerateLayoutsRequest(items=[item] * 80), timeout=4 * batch_seconds)
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "the answer would take" in error.details()

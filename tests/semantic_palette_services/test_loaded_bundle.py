@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -57,7 +58,11 @@ def test_a_bundle_says_what_it_is(tiny_files: BundleFiles) -> None:
             assert [bundle.models[name].latent_size for name in OPERATIONS] == [8, 8, 4]
             engine = bundle.models["layout"].engine
             assert (engine.engine, engine.precision) == ("onnxruntime", "fp32")
-            assert engine.model_digest == tiny_files.manifest.models["layout"].sha256
+            entry = tiny_files.manifest.models["layout"]
+            lines = f"{entry.sha256}  layout.onnx\n{entry.external_files['layout.weights']}  layout.weights\n"
+            assert engine.model_digest == hashlib.sha256(lines.encode()).hexdigest()
+            image = bundle.models["image"]
+            assert image.engine.model_digest == image.entry.sha256
             assert bundle.healthy
 
     asyncio.run(main())

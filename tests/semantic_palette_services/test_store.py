@@ -31,6 +31,15 @@ def test_names_and_versions(store: ModelStore) -> None:
     assert store.versions("tiny") == ["1", "2", "9", "10"]
 
 
+def test_hidden_entries_are_neither_bundles_nor_versions(store: ModelStore) -> None:
+    for folder in (store.root / ".copying" / "1", store.root / "tiny" / ".3-unfinished"):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    assert store.names() == ["other", "tiny"]
+    assert store.versions("tiny") == ["1", "2"]
+    assert store.versions("nobody") == []
+
+
 def test_the_active_version_is_opened(store: ModelStore) -> None:
     files = store.open("tiny")
     assert (files.manifest.name, files.manifest.version) == ("tiny", "1")

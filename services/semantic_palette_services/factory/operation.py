@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from semantic_palette.errors import SemanticPaletteError
 from semantic_palette.pair import BundleIdentity, Pair, Provenance
 from semantic_palette_services.concurrency import WorkerPool, cancel_and_wait
 from semantic_palette_services.encoding import LabelEncoding, encode_labels
@@ -22,24 +21,10 @@ from semantic_palette_services.factory.layout_supply import (
 )
 from semantic_palette_services.factory.palette_feed import PaletteFeed
 from semantic_palette_services.factory.stages import ImageTask, PinnedBundle, StagedImage, Stages
+from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
 
 _SERVICE_VERSION = importlib.metadata.version("semantic-palette")
-_RETRY_AFTER_SECONDS = 1.0
-
-
-class TooManyStreamsError(SemanticPaletteError):
-    """As many streams as the server allows are open.
-
-    Attributes:
-        limit: how many that is.
-        retry_after_seconds: when to ask again.
-    """
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} streams of pairs are open already; retry in {_RETRY_AFTER_SECONDS:.1f} s")
-        self.limit = limit
-        self.retry_after_seconds = _RETRY_AFTER_SECONDS
 
 
 class PairObserver(Protocol):
@@ -107,13 +92,13 @@ class FactoryOperation:
         in the making; close it (``contextlib.aclosing``) wherever it may be left early.
 
         Raises:
-            TooManyStreamsError: no stream can be added.
+            TooManyCallsError: no stream can be added.
             DrainingError: the server stops; the pairs that were begun have been yielded.
         """
         if self._draining:
             raise DrainingError("factory")
         if self._open_streams >= self._limits.max_streams:
-            raise TooManyStreamsError(self._limits.max_streams)
+            raise TooManyCallsError("streams of pairs", self._limits.max_streams)
         self._open_streams += 1
         supply = self._supply(bundle, job, deadline)
         window: deque[asyncio.Task[Pair]] = deque()

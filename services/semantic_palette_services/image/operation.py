@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from semantic_palette.pair import EngineIdentity
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, encode_image
-from semantic_palette_services.engine_identity import engine_of
+from semantic_palette_services.runtime.batcher import Room
 from semantic_palette_services.runtime.loaded_bundle import ServedModel
 
 
@@ -51,16 +52,25 @@ class ImageOperation:
 
     def engine(self, options: ImageOptions) -> EngineIdentity:
         """What executes the image model for these options."""
-        return engine_of(self._model, deterministic=options.deterministic)
+        return self._model.engine_for(deterministic=options.deterministic)
+
+    def reserve(self, count: int) -> AbstractContextManager[Room]:
+        """Keep room in the queue for images whose layouts are still to be decoded.
+
+        Raises:
+            RuntimeServiceError: the model is overloaded or stopping.
+        """
+        return self._model.reserve(count)
 
     async def translate_all(
-        self, requests: list[ImageRequest], options: ImageOptions, deadline: float | None
+        self, requests: list[ImageRequest], options: ImageOptions, deadline: float | None, room: Room
     ) -> list[EncodedImage]:
         """One image a request, in their order; all succeed or the first failure is raised and the others dropped."""
-        # Noise takes a third of a millisecond a sample, which adds up to a pause of the event loop for many.
+        # The noise of many adds up to a pause of the event loop.
         noises = await self._pool.run(lambda: [self._draw(request) for request in requests])
         return await gather_or_cancel(
-            self._translate(request, noise, options, deadline) for request, noise in zip(requests, noises, strict=True)
+            self._translate(request, noise, options, deadline, room)
+            for request, noise in zip(requests, noises, strict=True)
         )
 
     async def translate(
@@ -76,16 +86,22 @@ class ImageOperation:
         Raises:
             RuntimeServiceError: the model is overloaded, stopping or failed.
         """
-        return await self._translate(request, self._draw(request), options, deadline)
+        with self.reserve(1) as room:
+            return await self._translate(request, self._draw(request), options, deadline, room)
 
     def _draw(self, request: ImageRequest) -> NDArray[np.float32]:
         return standard_normal(request.seed, request.index, "image", (self._model.latent_size,))
 
     async def _translate(
-        self, request: ImageRequest, noise: NDArray[np.float32], options: ImageOptions, deadline: float | None
+        self,
+        request: ImageRequest,
+        noise: NDArray[np.float32],
+        options: ImageOptions,
+        deadline: float | None,
+        room: Room,
     ) -> EncodedImage:
         inputs: dict[str, NDArray[Any]] = {"labels": request.labels, "z": noise}
-        outputs = await self._model.infer(inputs, deadline=deadline, deterministic=options.deterministic)
+        outputs = await self._model.infer(inputs, deadline, options.deterministic, room)
         image = outputs["image"]
         if options.encoding.format is ImageFormat.RAW:
             # A copy of the bytes costs less than the way to a thread and back.

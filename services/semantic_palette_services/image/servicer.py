@@ -28,13 +28,15 @@ class ImageServicer(ImageServiceServicer):
         """Images, in the order of the items."""
         bundle = self._operation.bundle
         check_selection(bundle, request.bundle.name, request.bundle.digest)
-        check_count("items", len(request.items), self._limits.max_items)
+        count = len(request.items)
+        check_count("items", count, self._limits.items_of(bundle.height * bundle.width * 3))
         options = ImageOptions(
             encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
             deterministic=request.deterministic,
         )
-        requests = await self._pool.run(_decode_all, request.items, bundle)
-        images = await self._operation.translate_all(requests, options, deadline_of(context))
+        with self._operation.reserve(count) as room:
+            requests = await self._pool.run(_decode_all, request.items, bundle)
+            images = await self._operation.translate_all(requests, options, deadline_of(context), room)
         return pb.TranslateLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
             images=[codecs.image_to_proto(image) for image in images],

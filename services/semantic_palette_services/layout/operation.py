@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +18,7 @@ from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
-from semantic_palette_services.engine_identity import engine_of
+from semantic_palette_services.runtime.batcher import Room
 from semantic_palette_services.runtime.loaded_bundle import ServedModel
 
 
@@ -85,19 +88,31 @@ class LayoutOperation:
         self._models = {Adherence.NATURAL: labels_model, Adherence.EXACT: scores_model}
         self._pool = pool
         self._observer = observer
+        # Scores are large. No more of them exist than keep the threads busy and the device in full batches; items
+        # beyond wait without scores.
+        self._score_maps = asyncio.Semaphore(pool.threads + scores_model.max_batch_size)
 
     def engine(self, options: LayoutOptions) -> EngineIdentity:
         """What executes the model for these options."""
-        return engine_of(self._models[options.adherence], deterministic=options.deterministic)
+        return self._models[options.adherence].engine_for(deterministic=options.deterministic)
+
+    def reserve(self, count: int, options: LayoutOptions) -> AbstractContextManager[Room]:
+        """Keep room in the queue for layouts that are still to be prepared.
+
+        Raises:
+            RuntimeServiceError: the model is overloaded or stopping.
+        """
+        return self._models[options.adherence].reserve(count)
 
     async def generate_all(
-        self, requests: list[LayoutRequest], options: LayoutOptions, deadline: float | None
+        self, requests: list[LayoutRequest], options: LayoutOptions, deadline: float | None, room: Room
     ) -> list[GeneratedLayout]:
         """One layout a request, in their order; all succeed or the first failure is raised and the others dropped."""
-        # Noise takes a third of a millisecond a sample, which adds up to a pause of the event loop for many.
+        # The noise of many adds up to a pause of the event loop.
         noises = await self._pool.run(lambda: [self._draw(request, options) for request in requests])
         return await gather_or_cancel(
-            self._generate(request, noise, options, deadline) for request, noise in zip(requests, noises, strict=True)
+            self._generate(request, noise, options, deadline, room)
+            for request, noise in zip(requests, noises, strict=True)
         )
 
     async def generate(
@@ -113,22 +128,34 @@ class LayoutOperation:
         Raises:
             RuntimeServiceError: the model is overloaded, stopping or failed.
         """
-        return await self._generate(request, self._draw(request, options), options, deadline)
+        with self.reserve(1, options) as room:
+            return await self._generate(request, self._draw(request, options), options, deadline, room)
 
     def _draw(self, request: LayoutRequest, options: LayoutOptions) -> NDArray[np.float32]:
         size = self._models[options.adherence].latent_size
         return standard_normal(request.seed, request.index, "layout", (size,))
 
     async def _generate(
-        self, request: LayoutRequest, noise: NDArray[np.float32], options: LayoutOptions, deadline: float | None
+        self,
+        request: LayoutRequest,
+        noise: NDArray[np.float32],
+        options: LayoutOptions,
+        deadline: float | None,
+        room: Room,
     ) -> GeneratedLayout:
-        model = self._models[options.adherence]
-        inputs = {"z": noise, "palette": request.palette.astype(np.float32)}
-        outputs = await model.infer(inputs, deadline=deadline, deterministic=options.deterministic)
+        infer = partial(
+            self._models[options.adherence].infer,
+            {"z": noise, "palette": request.palette.astype(np.float32)},
+            deadline=deadline,
+            deterministic=options.deterministic,
+            room=room,
+        )
         if options.adherence is Adherence.EXACT:
-            labels = await self._pool.run(_meet_budget, outputs["scores"], request.palette, options.bounds)
+            async with self._score_maps:
+                outputs = await infer()
+                labels = await self._pool.run(_meet_budget, outputs.pop("scores"), request.palette, options.bounds)
         else:
-            labels = outputs["labels"]
+            labels = (await infer())["labels"]
         achieved = histogram(labels, self.bundle.label_space.num_classes)
         kl = float(kl_divergence(request.palette, achieved))
         self._observer.layout_served(options.adherence, request.palette, achieved, kl)

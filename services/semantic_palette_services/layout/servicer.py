@@ -30,18 +30,13 @@ class LayoutServicer(LayoutServiceServicer):
         """Layouts, in the order of the items."""
         bundle = self._operation.bundle
         check_selection(bundle, request.bundle.name, request.bundle.digest)
-        check_count("items", len(request.items), self._limits.max_items)
+        count = len(request.items)
+        check_count("items", count, self._limits.items_of(bundle.height * bundle.width))
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
         options = self._options(request)
-        requests = [
-            LayoutRequest(
-                codecs.palette_from_proto(bundle.label_space, item.palette, f"items[{position}].palette"),
-                item.seed,
-                item.index,
-            )
-            for position, item in enumerate(request.items)
-        ]
-        layouts = await self._operation.generate_all(requests, options, deadline_of(context))
+        with self._operation.reserve(count, options) as room:
+            requests = self._read(request)
+            layouts = await self._operation.generate_all(requests, options, deadline_of(context), room)
         data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
         return pb.GenerateLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
@@ -55,6 +50,15 @@ class LayoutServicer(LayoutServiceServicer):
             ],
             engine=codecs.engine_to_proto(self._operation.engine(options)),
         )
+
+    def _read(self, request: pb.GenerateLayoutsRequest) -> list[LayoutRequest]:
+        space = self._operation.bundle.label_space
+        return [
+            LayoutRequest(
+                codecs.palette_from_proto(space, item.palette, f"items[{position}].palette"), item.seed, item.index
+            )
+            for position, item in enumerate(request.items)
+        ]
 
     def _options(self, request: pb.GenerateLayoutsRequest) -> LayoutOptions:
         constraints = codecs.constraints_from_proto(request.constraints)

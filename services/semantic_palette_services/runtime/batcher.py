@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,6 +45,17 @@ RunBatch: TypeAlias = Callable[[Arrays], Outputs]
 
 # Push-back that is asked of refused callers, in seconds: long enough to matter, short enough to use a freed device.
 SHORTEST_RETRY, LONGEST_RETRY = 0.1, 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """Places in the queue of a batcher that are kept for items still to come.
+
+    Attributes:
+        left: how many are left.
+    """
+
+    left: int
 
 
 class Batcher:
@@ -89,6 +102,7 @@ class Batcher:
         self._death: str | None = None
         self._closed = False
         self._draining = self._announced = False
+        self._reserved = 0
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -104,13 +118,33 @@ class Batcher:
         """Number of accepted items whose callers have not been answered."""
         return self._inflight
 
-    async def submit(self, inputs: Arrays, *, deadline: float | None = None, deterministic: bool = False) -> Outputs:
+    @contextmanager
+    def reserve(self, count: int) -> Iterator[Room]:
+        """Keep room in the queue for items that are still to be prepared; leaving the block returns what is left of it.
+
+        Raises:
+            QueueFullError: there is no room for all of them.
+            DrainingError, EngineDiedError: nothing is accepted any more.
+        """
+        self._check_open(count)
+        room = Room(count)
+        self._reserved += count
+        try:
+            yield room
+        finally:
+            self._reserved -= room.left
+            room.left = 0
+
+    async def submit(
+        self, inputs: Arrays, *, deadline: float | None = None, deterministic: bool = False, room: Room | None = None
+    ) -> Outputs:
         """Run one sample in whatever batch it fits; the arrays must not change until the answer is there.
 
         Args:
             inputs: arrays by input name, without batch axis.
             deadline: when the answer becomes useless, in seconds of the event loop's clock (``loop.time()``).
             deterministic: run the sample in a batch of its own, so that the answer does not depend on its neighbours.
+            room: what `reserve` gave, to take one place of it; by default the queue must have room now.
 
         Returns:
             Arrays by output name, without batch axis.
@@ -123,7 +157,7 @@ class Batcher:
             EngineDiedError: the engine died.
         """
         item = Item(inputs, self._loop.create_future(), self._loop.time(), deadline, deterministic)
-        self._admit(item)
+        self._admit(item, room)
         self._enter(item)
         try:
             return await item.future
@@ -150,16 +184,23 @@ class Batcher:
 
     # Admission, in the event loop's thread.
 
-    def _admit(self, item: Item) -> None:
+    def _check_open(self, count: int) -> None:
+        """Check that ``count`` more items may come."""
         if self._death is not None:
             raise EngineDiedError(self.name, self._death)
         if self._draining:
             self._observer.shed(self.name, "drain")
             raise DrainingError(self.name)
-        if len(self._queue) >= self._max_queue:
+        if len(self._queue) + self._reserved + count > self._max_queue:
             self._observer.shed(self.name, "queue_full")
             retry_after = min(max(self._expected_seconds(None), SHORTEST_RETRY), LONGEST_RETRY)
             raise QueueFullError(self.name, self._max_queue, retry_after)
+
+    def _admit(self, item: Item, room: Room | None) -> None:
+        if room is not None and room.left > 0:  # the place that was kept becomes the item's own
+            room.left -= 1
+            self._reserved -= 1
+        self._check_open(1)
         if item.deadline is not None:
             needed, left = self._expected_seconds(item), item.deadline - item.enqueued
             if left <= 0.0 or needed > left:
@@ -170,10 +211,10 @@ class Batcher:
         """Estimated time until ``item`` (not queued yet) is answered, or until the queue is empty."""
         with self._lock:
             turns = list(self._queue.turns(before=item))
-            own = sum(self._time_of(key).predict(size) for key, size in turns)
+            own = sum(number * self._time_of(key).predict(size) for key, size, number in turns)
             if item is not None:
                 own += self._time_of(item.bucket).predict(1)
-        return own + self._executor.expected_wait(self, len(turns) + 1)
+        return own + self._executor.expected_wait(self, sum(number for _, _, number in turns) + 1)
 
     def _enter(self, item: Item) -> None:
         with self._lock:
@@ -227,9 +268,12 @@ class Batcher:
 
     def predict_seconds(self, turns: int) -> float:
         """Expected device time of the next ``turns`` batches; called from any thread."""
+        seconds = 0.0
         with self._lock:
-            sizes = list(self._queue.turns())[:turns]
-            return sum(self._time_of(key).predict(size) for key, size in sizes)
+            for key, size, number in self._queue.turns():
+                seconds += min(number, turns) * self._time_of(key).predict(size)
+                turns -= min(number, turns)
+        return seconds
 
     def running_seconds_left(self) -> float:
         """Expected rest of the batch that is running; called from any thread."""
@@ -329,7 +373,8 @@ def _split(outputs: Outputs, size: int) -> list[Outputs]:
     for name, array in outputs.items():
         if array.ndim == 0 or array.shape[0] != size:
             raise EngineOutputError(f"output {name} has shape {array.shape} for a batch of {size}")
-    return [{name: array[index] for name, array in outputs.items()} for index in range(size)]
+    # Copies: a view would keep the arrays of the whole batch in memory for as long as one of its items is in use.
+    return [{name: array[index].copy() for name, array in outputs.items()} for index in range(size)]
 
 
 def _item_error(model: str, error: Exception) -> SemanticPaletteError:

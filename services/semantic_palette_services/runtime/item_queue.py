@@ -81,6 +81,20 @@ class Pull(NamedTuple):
     expired: list[Item]
 
 
+class Turns(NamedTuple):
+    """Batches of one bucket that have the same size.
+
+    Attributes:
+        key: the bucket.
+        size: items in each batch.
+        number: how many they are.
+    """
+
+    key: BucketKey
+    size: int
+    number: int
+
+
 class ItemQueue:
     """Buckets of items in order of urgency: earliest deadline first, with ageing. Not thread-safe.
 
@@ -132,18 +146,19 @@ class ItemQueue:
             del self._buckets[key]
         return pull
 
-    def turns(self, before: Item | None = None) -> Iterator[tuple[BucketKey, int]]:
-        """Bucket and size of the batches that what is queued would make now.
+    def turns(self, before: Item | None = None) -> Iterator[Turns]:
+        """The batches that what is queued would make now, alike ones together: at most two entries a bucket.
 
         Args:
             before: count only what is more urgent than this item, which itself need not be queued.
         """
         for key, entries in self._buckets.items():
-            count = len(entries) if before is None else bisect_left(entries, (before.order,))
-            limit = self._limit(key)
-            yield from itertools.repeat((key, limit), count // limit)
-            if count % limit:
-                yield key, count % limit
+            waiting = len(entries) if before is None else bisect_left(entries, (before.order,))
+            full, rest = divmod(waiting, self._limit(key))
+            if full:
+                yield Turns(key, self._limit(key), full)
+            if rest:
+                yield Turns(key, rest, 1)
 
     def clear(self) -> list[Item]:
         """Take everything out."""

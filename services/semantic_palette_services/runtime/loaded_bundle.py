@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from semantic_palette.errors import BundleError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.manifest import Manifest, ModelEntry
+from semantic_palette.pair import EngineIdentity
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_services.runtime.batcher import Batcher, Outputs
+from semantic_palette_services.runtime.batcher import Batcher, Outputs, Room
 from semantic_palette_services.runtime.engines.base import check_sample
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.golden import Golden
@@ -27,21 +29,14 @@ from semantic_palette_services.runtime.store import BundleFiles
 OPERATIONS = ("layout", "layout_scores", "image")
 
 
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What answers the items of a model, for provenance.
-
-    Attributes:
-        engine: name of the library, such as "onnxruntime".
-        engine_version: version of the library.
-        precision: arithmetic precision, such as "fp32" or "bf16".
-        model_digest: hex sha256 of the model file.
+def model_digest(entry: ModelEntry) -> str:
+    """What identifies the computation of a model: hex sha256 of its file or, where its weights are in files of their
+    own, of the lines ``<sha256>  <file>`` (as sha256sum prints them) of the model's file and then of those, by name.
     """
-
-    engine: str
-    engine_version: str
-    precision: str
-    model_digest: str
+    if not entry.external_files:
+        return entry.sha256
+    files = [(entry.file, entry.sha256), *sorted(entry.external_files.items())]
+    return hashlib.sha256("".join(f"{sha256}  {file}\n" for file, sha256 in files).encode()).hexdigest()
 
 
 class ServedModel:
@@ -84,14 +79,14 @@ class ServedModel:
         return self.choice.best.best_batch_size
 
     @property
-    def engine(self) -> EngineInfo:
+    def engine(self) -> EngineIdentity:
         """What answers ordinary items; see `engine_for` for deterministic ones."""
         return self.engine_for(deterministic=False)
 
-    def engine_for(self, *, deterministic: bool) -> EngineInfo:
+    def engine_for(self, *, deterministic: bool) -> EngineIdentity:
         """What answers items, deterministic or ordinary."""
         engine = self._selection.deterministic_engine if deterministic else self._selection.engine
-        return EngineInfo(engine.name, engine.version, engine.precision, self.entry.sha256)
+        return EngineIdentity(engine.name, engine.version, engine.precision, model_digest(self.entry))
 
     @property
     def latent_size(self) -> int:
@@ -105,14 +100,24 @@ class ServedModel:
                 return spec.shape[-1]
         raise BundleError(f"manifest.models.{self.operation}.inputs: there is no z of fixed length")
 
-    async def infer(self, inputs: Arrays, deadline: float | None = None, deterministic: bool = False) -> Outputs:
+    def reserve(self, count: int) -> AbstractContextManager[Room]:
+        """Keep room in the queue for items that are still to be prepared; see `Batcher.reserve`."""
+        return self.batcher.reserve(count)
+
+    async def infer(
+        self,
+        inputs: Arrays,
+        deadline: float | None = None,
+        deterministic: bool = False,
+        room: Room | None = None,
+    ) -> Outputs:
         """Run one sample; see `Batcher.submit` for the arguments, the answer and the errors.
 
         Raises:
             InvalidInputError: an input is missing, unknown, or of the wrong dtype or shape.
         """
         check_sample(self.entry.inputs, inputs)
-        return await self.batcher.submit(inputs, deadline=deadline, deterministic=deterministic)
+        return await self.batcher.submit(inputs, deadline=deadline, deterministic=deterministic, room=room)
 
     def run_batch(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the engine of ordinary items directly, past the queue: what benchmarks compare with.

@@ -6,9 +6,9 @@
 | UnknownClassError | NOT_FOUND | BadRequest, as above |
 | BundleNotFoundError | NOT_FOUND | ErrorInfo |
 | BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
-| QueueFullError, TooManyStreamsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back in the trailers |
+| QueueFullError, TooManyCallsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back in the trailers |
 | DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
-| DrainingError, EngineDiedError | UNAVAILABLE | ErrorInfo |
+| DrainingError, EngineDiedError, StageUnavailableError | UNAVAILABLE | ErrorInfo |
 | status of a remote stage | the same | the same |
 | anything else | INTERNAL | an id, which the log has with the exception; never the exception's text |
 
@@ -29,8 +29,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
 from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
+from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 from semantic_palette_services.bundle_selection import BundleMismatchError
-from semantic_palette_services.factory.operation import TooManyStreamsError
+from semantic_palette_services.factory.remote_stages import StageUnavailableError
+from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,
     DrainingError,
@@ -41,8 +43,6 @@ from semantic_palette_services.runtime.errors import (
 logger = logging.getLogger(__name__)
 
 DOMAIN = "semantic-palette"
-_DETAILS_KEY = "grpc-status-details-bin"
-_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 # Trailers share 8 KiB; the message travels twice, once within the details.
 _MAX_MESSAGE = 1500
 
@@ -52,10 +52,11 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (TooManyStreamsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyCallsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (DeadlineUnmetError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (DrainingError, grpc.StatusCode.UNAVAILABLE),
     (EngineDiedError, grpc.StatusCode.UNAVAILABLE),
+    (StageUnavailableError, grpc.StatusCode.UNAVAILABLE),
 )
 
 # What a remote stage may say to the caller of the factory; its other statuses are faults of ours.
@@ -88,14 +89,14 @@ def _status(
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         status.details.add().Pack(detail)
-    trailers: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, status.SerializeToString()),)
+    trailers: tuple[tuple[str, str | bytes], ...] = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
     if retry_after is not None:
-        trailers += ((_PUSHBACK_KEY, str(max(1, round(retry_after * 1000)))),)
+        trailers += ((PUSHBACK_KEY, str(max(1, round(retry_after * 1000)))),)
     return CallStatus(code, message, trailers)
 
 
 def _retry_after(error: Exception) -> float | None:
-    return error.retry_after_seconds if isinstance(error, QueueFullError | TooManyStreamsError) else None
+    return error.retry_after_seconds if isinstance(error, QueueFullError | TooManyCallsError) else None
 
 
 def _details(error: Exception) -> list[Message]:
@@ -109,10 +110,10 @@ def _details(error: Exception) -> list[Message]:
             type="BUNDLE_DIGEST", subject=error.name, description=str(error)
         )
         details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
-    elif isinstance(error, QueueFullError | TooManyStreamsError):
+    elif isinstance(error, QueueFullError | TooManyCallsError):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(max(1, round(error.retry_after_seconds * 1000)))
-        subject = error.model if isinstance(error, QueueFullError) else "streams"
+        subject = error.model if isinstance(error, QueueFullError) else error.what
         quota = error_details_pb2.QuotaFailure.Violation(subject=subject, description=str(error))
         details += [retry, error_details_pb2.QuotaFailure(violations=[quota])]
     return details
@@ -128,7 +129,9 @@ def _relayed(error: aio.AioRpcError) -> CallStatus:
     code = error.code()
     if code not in _RELAYED:
         return _internal(error)
-    kept = tuple((key, value) for key, value in error.trailing_metadata() or () if key in (_DETAILS_KEY, _PUSHBACK_KEY))
+    kept = tuple(
+        (key, value) for key, value in error.trailing_metadata() or () if key in (STATUS_DETAILS_KEY, PUSHBACK_KEY)
+    )
     return CallStatus(code, (error.details() or "")[:_MAX_MESSAGE], kept)
 
 

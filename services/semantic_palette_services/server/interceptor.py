@@ -12,6 +12,7 @@ import grpc
 from grpc import aio
 
 from semantic_palette_services.call_context import Context
+from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.errors import CallStatus, status_of
 
@@ -39,10 +40,15 @@ class CallInterceptor(aio.ServerInterceptor):
 
     Handlers of streams must be coroutines that write to the context, not generators: a generator that waits in its
     ``yield`` when the call is cancelled is not told.
+
+    Args:
+        observer: is told about every call.
+        max_calls: calls of our services that may be open at the same time, each of which holds its messages in memory.
     """
 
-    def __init__(self, observer: CallObserver) -> None:
+    def __init__(self, observer: CallObserver, max_calls: int) -> None:
         self._observer = observer
+        self._max_calls = max_calls
         self._active = 0
         self._last_arrival = 0.0
         self._draining = False
@@ -114,6 +120,8 @@ class CallInterceptor(aio.ServerInterceptor):
         """Within the block a call counts as accepted."""
         if self._draining:
             raise DrainingError("server")
+        if self._active >= self._max_calls:
+            raise TooManyCallsError("calls", self._max_calls)
         self._active += 1
         try:
             yield

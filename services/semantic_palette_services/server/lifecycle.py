@@ -139,7 +139,7 @@ async def _open_public_port(
     stack: AsyncExitStack,
 ) -> str:
     age = settings.max_connection_age if socket is None else 0.0
-    interceptor = CallInterceptor(metrics)
+    interceptor = CallInterceptor(metrics, settings.max_calls)
     server = aio.server(interceptors=(interceptor,), options=server_options(age))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -10,8 +10,8 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
 
+from semantic_palette.grpc_conventions import channel_target
 from semantic_palette.v1 import palette_service_pb2, palette_service_pb2_grpc
-from semantic_palette_services.grpc_options import channel_target
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES
 
 NOT_HERE = "not here"

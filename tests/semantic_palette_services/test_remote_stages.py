@@ -1,0 +1,88 @@
+"""What the factory makes of the answers of services in other processes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from grpc import aio
+from grpc_helpers import asynchronous
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.v1 import common_pb2 as common
+from semantic_palette.v1 import layout_service_pb2 as layout
+from semantic_palette_services.factory.remote_stages import StageAnswerError, StageChannel, StageUnavailableError
+from semantic_palette_services.server.errors import status_of
+
+Code = grpc.StatusCode
+STAGE_TIMEOUT = 10.0
+
+
+async def outcome(method: Any, seconds_left: float | None, read: Any = lambda answer: answer) -> Any:
+    """What asking with a stage timeout of 10 s gives: the result, or the error."""
+    channel = StageChannel("layout:50051", STAGE_TIMEOUT)
+    deadline = None if seconds_left is None else asyncio.get_running_loop().time() + seconds_left
+    try:
+        return await channel.ask(method, common.Palette(), deadline, read)
+    except Exception as error:
+        return error
+    finally:
+        await channel.close()
+
+
+def failing(code: Code) -> Any:
+    async def method(request: Message, *, timeout: float) -> None:
+        raise aio.AioRpcError(code, aio.Metadata(), aio.Metadata())
+
+    return method
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds_left", "expected"),
+    [
+        (Code.CANCELLED, None, Code.UNAVAILABLE),
+        (Code.CANCELLED, 5.0, Code.UNAVAILABLE),
+        (Code.DEADLINE_EXCEEDED, None, Code.UNAVAILABLE),
+        (Code.DEADLINE_EXCEEDED, 60.0, Code.UNAVAILABLE),
+        (Code.DEADLINE_EXCEEDED, 5.0, Code.DEADLINE_EXCEEDED),
+        (Code.NOT_FOUND, None, Code.NOT_FOUND),
+    ],
+)
+@asynchronous
+async def test_the_limit_of_a_stage_is_not_the_callers_deadline(
+    code: Code, seconds_left: float | None, expected: Code
+) -> None:
+    error = await outcome(failing(code), seconds_left)
+    assert status_of(error).code is expected
+    assert isinstance(error, StageUnavailableError) == (expected is Code.UNAVAILABLE)
+
+
+@asynchronous
+async def test_a_call_lasts_no_longer_than_the_caller_and_the_stage_allow() -> None:
+    async def method(request: Message, *, timeout: float) -> float:
+        return timeout
+
+    assert await outcome(method, None) == STAGE_TIMEOUT
+    assert await outcome(method, 60.0) == STAGE_TIMEOUT
+    assert await outcome(method, 5.0) == pytest.approx(5.0, abs=0.5)
+    assert await outcome(method, -1.0) == 0.0
+
+
+@asynchronous
+async def test_a_malformed_answer_is_not_the_callers_fault() -> None:
+    async def method(request: Message, *, timeout: float) -> Message:
+        return layout.GenerateLayoutsResponse()
+
+    def wrong_size(answer: Message) -> None:
+        raise InvalidInputError("layout.height", 3, "16 is allowed")
+
+    def wrong_number(answer: layout.GenerateLayoutsResponse) -> None:
+        (_,) = answer.layouts
+
+    for read in (wrong_size, wrong_number):
+        error = await outcome(method, None, read)
+        assert isinstance(error, StageAnswerError)
+        assert status_of(error).code is Code.INTERNAL
