@@ -5,20 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import numpy as np
 import pytest
-from grpc_helpers import Stubs, serving_in_thread
+from grpc_helpers import Stubs, asynchronous, serving_in_thread
 from numpy.typing import NDArray
 from PIL import Image
 from tiny_bundle import POISON_CLASS, Tiny, write_tiny_bundle
 
 from semantic_palette.layout import encode_png
 from semantic_palette.noise import standard_normal
+from semantic_palette.palette_model import PaletteModel
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import image_service_pb2 as pb
+from semantic_palette_services.image.servicer import ImageServicer
+from semantic_palette_services.limits import Limits
+from semantic_palette_services.runtime.errors import QueueFullError
+from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
+from semantic_palette_services.runtime.store import BundleFiles
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,24 @@ def test_no_more_images_are_asked_for_than_an_answer_holds(tmp_path: Path) -> No
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "1 to 42 is allowed" in error.details()
+
+
+@asynchronous
+async def test_nothing_is_decoded_for_a_request_that_meets_a_full_queue(tiny_files: BundleFiles) -> None:
+    class FullOperation:
+        bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"), {})
+
+        def reserve(self, count: int) -> None:
+            raise QueueFullError("image", count, 1.0)
+
+    class IdlePool:
+        async def run(self, *_: Any) -> None:
+            raise AssertionError("worked for a request that is refused")
+
+    operation, pool, context = cast(Any, FullOperation()), cast(Any, IdlePool()), cast(Any, None)
+    request = pb.TranslateLayoutsRequest(items=[pb.ImageItem(layout=common.LabelMap(data=b"not decoded"))])
+    with pytest.raises(QueueFullError):
+        await ImageServicer(operation, pool, Limits()).TranslateLayouts(request, context)
 
 
 def test_raw_and_png_layouts_give_the_same_image(stubs: Stubs, tiny: Tiny, labels: NDArray[np.uint8]) -> None:
