@@ -188,7 +188,8 @@ def test_bfloat16_is_refused_on_a_cpu_without_it(tiny_files: BundleFiles, monkey
         def get_property(self, *args: Any) -> Any:
             return ["FP32"] if args[-1] == "OPTIMIZATION_CAPABILITIES" else super().get_property(*args)
 
-    monkeypatch.setattr(openvino, "Core", OldCore)
+    old_core = OldCore()
+    monkeypatch.setattr(openvino_engine, "openvino_core", lambda: old_core)
     entry = tiny_files.manifest.models["layout"]
     with pytest.raises(EngineUnavailableError, match="openvino-bf16: this CPU has no bfloat16"):
         openvino_engine.OpenVinoEngine(tiny_files.path / entry.file, entry, 1, precision="bf16")
@@ -218,3 +219,26 @@ def test_engine_libraries_are_imported_when_they_are_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+from semantic_palette_services.runtime.engines.registry import candidates
+from semantic_palette_services.runtime.store import ModelStore
+
+files = ModelStore(Path(sys.argv[1])).open()
+entry = files.manifest.models["image"]
+received = []
+signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+for _ in range(2):
+    for kind in candidates("auto"):
+        kind.load(files.path / entry.file, entry, 0).close()
+os.kill(os.getpid(), signal.SIGTERM)
+assert received == [signal.SIGTERM]
+"""
+
+
+def test_signals_are_heard_after_engines_have_come_and_gone(tiny_root: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", SIGNALLED, str(tiny_root)], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()

@@ -1,5 +1,6 @@
 """The engines that an exported file is checked with; what serves it later brings its own."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,7 +31,7 @@ def engines(onnx_file: Path, torchscript_file: Path) -> Iterator[Engine]:
     """Every engine that can run the two files here; OpenVINO's bf16 only where the CPU has it. Loaded one at a time."""
     yield onnxruntime_engine(onnx_file)
     yield _openvino_engine(onnx_file, "f32")
-    if "BF16" in _runtime("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         yield _openvino_engine(onnx_file, "bf16")
     yield _torchscript_engine(torchscript_file)
 
@@ -43,6 +44,12 @@ def _runtime(name: str) -> Any:
         raise ExportError(
             f"exporting checks every file on {name}: pip install 'semantic-palette[train,cpu,openvino]'"
         ) from error
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """The process's only core: of several that come and go, OpenVINO leaves a freed signal stack registered."""
+    return _runtime("openvino").Core()
 
 
 def onnxruntime_engine(file: Path) -> Engine:
@@ -58,7 +65,7 @@ def onnxruntime_engine(file: Path) -> Engine:
 
 def _openvino_engine(file: Path, precision: str) -> Engine:
     """OpenVINO on the CPU, in `f32` or `bf16`."""
-    compiled = _runtime("openvino").Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    compiled = _openvino_core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
     def run(inputs: Arrays) -> NDArray[np.generic]:
         return np.array(compiled(dict(inputs))[0])

@@ -8,6 +8,7 @@ fixed one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,18 @@ Precision = Literal["fp32", "bf16"]
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """The process's only OpenVINO core, never freed.
+
+    A core gives the thread that makes it a signal stack. Where several cores come and go, OpenVINO leaves a freed one
+    registered (seen in 2026.4), and the next signal that the thread handles ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """A model compiled by OpenVINO. See `Engine`.
 
@@ -40,7 +53,7 @@ class OpenVinoEngine:
         self.version: str = openvino.__version__.split("-")[0]
         self.precision: str = precision
         self._entry = entry
-        self._core = openvino.Core()
+        self._core = openvino_core()
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineUnavailableError(f"{self.name}-bf16", "this CPU has no bfloat16 arithmetic")
         self._options: dict[str, Any] = {
