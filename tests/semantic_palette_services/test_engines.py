@@ -231,9 +231,9 @@ files = ModelStore(Path(sys.argv[1])).open()
 entry = files.manifest.models["image"]
 received = []
 signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
-for _ in range(2):
-    for kind in candidates("auto"):
-        kind.load(files.path / entry.file, entry, 0).close()
+engines = [kind.load(files.path / entry.file, entry, 0) for kind in candidates("auto")]
+while engines:
+    engines.pop(0).close()
 os.kill(os.getpid(), signal.SIGTERM)
 assert received == [signal.SIGTERM]
 """
