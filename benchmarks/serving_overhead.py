@@ -4,7 +4,8 @@
 
 The server runs in this process, all services in one event loop, as `semantic-palette serve` does. The reader is another
 process that reads the stream and throws the messages away, so that what is measured is the server on what the reader
-leaves of the machine. Each round runs every variant once, in turn; ratios are of medians over rounds.
+leaves of the machine. Each round runs every variant once, in turn; a ratio is the median over rounds of the ratio within
+a round, because the speed of a shared machine drifts by more than what is measured.
 
 - plain: sample palettes, draw noise, run the layout engine and the image engine batch by batch. Nothing else.
 - raw, png: `FactoryService.GeneratePairs`, natural adherence, RAW or PNG answers.
@@ -138,9 +139,16 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
         "pairs": arguments.pairs,
         "rounds": arguments.rounds,
         "pairs_per_second": {name: round(rate, 2) for name, rate in rates.items()},
-        "ratio_to_plain": {name: round(rate / rates["plain"], 3) for name, rate in rates.items()},
+        "ratio_to_plain": {name: _ratios(seconds["plain"], values) for name, values in seconds.items()},
         "seconds": {name: [round(value, 3) for value in values] for name, values in seconds.items()},
     }
+
+
+def _ratios(plain: list[float], served_seconds: list[float]) -> dict[str, float]:
+    """Rate relative to the plain loop of the same round: median and extremes over rounds."""
+    ratios = [a / b for a, b in zip(plain, served_seconds, strict=True)]
+    summary = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    return {key: round(value, 3) for key, value in summary.items()}
 
 
 def processor_name() -> str:
