@@ -4,8 +4,8 @@
 
 The server runs in this process, all services in one event loop, as `semantic-palette serve` does. The reader is another
 process that reads the stream and throws the messages away, so that what is measured is the server on what the reader
-leaves of the machine. Each round runs every variant once, in turn; a ratio is the median over rounds of the ratio within
-a round, because the speed of a shared machine drifts by more than what is measured.
+leaves of the machine. Each round runs every variant once, in turn; a ratio is the median over rounds of the ratio
+within a round, because the speed of a shared machine drifts by more than what is measured.
 
 - plain: sample palettes, draw noise, run the layout engine and the image engine batch by batch. Nothing else.
 - raw, png: `FactoryService.GeneratePairs`, natural adherence, RAW or PNG answers.
