@@ -19,7 +19,7 @@ PROTOS := $(wildcard protos/semantic_palette/v1/*.proto)
 protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(PROTOS)
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo up test lint lint-python lint-protos lint-deploy format proto train export bench images clean help
+.PHONY: setup demo up test lint lint-python lint-protos lint-deploy format proto train export bench gpu-check images clean help
 
 setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
 
@@ -49,6 +49,9 @@ export: $(READY) ## export RUN= as the next version of BUNDLE=
 bench: $(READY) ## every benchmark, or BENCH=benchmarks/NAME.py
 	$(foreach file,$(BENCH),$(BIN)/python $(file) $(ARGS) &&) true
 
+gpu-check: $(READY) ## what waits for an NVIDIA GPU; ARGS="--device cpu" is its dry run
+	$(BIN)/python benchmarks/gpu/check.py $(ARGS)
+
 images: ## the service image with podman (PODMAN=docker works too); BASE= is any image with Python 3.11-3.13
 	scripts/images "$(PODMAN)" "$(BASE)" "$(IMAGE)"
 
@@ -56,7 +59,7 @@ clean: ## remove what these targets made, except runs/ and model_store/
 	rm -rf $(VENV) node_modules build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lint-python: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
