@@ -13,14 +13,16 @@ from google.protobuf.message import Message
 from semantic_palette._service_errors import ClientClosedError, is_message_too_large, pushback, service_error
 from semantic_palette.errors import InvalidInputError
 
-_RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+# CANCELLED is what a server answers to a call that arrives in the instant it stops; a cancellation of our own does not
+# come back as a status.
+_RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
 
 _Response = TypeVar("_Response")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How a client retries UNAVAILABLE and RESOURCE_EXHAUSTED.
+    """How a client retries UNAVAILABLE, RESOURCE_EXHAUSTED and CANCELLED by the server.
 
     A service's push-back is obeyed to the letter: the next attempt comes no earlier, or not at all. Without one the
     pause after attempt n is drawn uniformly from the upper half of `initial_backoff * 2**(n - 1)`, at most

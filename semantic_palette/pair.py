@@ -49,7 +49,7 @@ class EngineIdentity:
     engine_version: str
     precision: str
     model_digest: str
-    """Hex sha256 of the model file."""
+    """Hex sha256 of the model file; of the lines of `sha256sum` where its weights are in files of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,6 @@ class TestErrors:
             (grpc.StatusCode.NOT_FOUND, NotFoundError),
             (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineError),
             (grpc.StatusCode.INTERNAL, ServiceError),
-            (grpc.StatusCode.CANCELLED, ServiceError),
         ],
     )
     def test_a_status_is_one_typed_error_without_a_second_attempt(self, code, kind):

@@ -26,7 +26,7 @@ EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class TestRetries:
-    @pytest.mark.parametrize("code", [UNAVAILABLE, EXHAUSTED])
+    @pytest.mark.parametrize("code", [UNAVAILABLE, EXHAUSTED, grpc.StatusCode.CANCELLED])
     def test_a_call_is_tried_again_until_it_is_answered(self, code):
         fakes = Fakes(faults=[Fault(code)] * 3)
 
