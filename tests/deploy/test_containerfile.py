@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,10 @@ def test_build_context_holds_no_bundle_and_no_data() -> None:
     named = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert all((ROOT / path).exists() for path in named)
     assert not any(path.startswith(("model_store", "runs", ".git")) for path in named)
+
+
+def test_everything_that_the_wheel_is_made_of_reaches_the_build() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    admitted = [line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line.startswith("!")]
+    for source in [*wheel["packages"], *wheel["force-include"]]:
+        assert any(Path(source).is_relative_to(path) for path in admitted), source
