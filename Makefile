@@ -24,7 +24,7 @@ protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_p
 setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
 
 demo: $(READY) ## 12 labelled pairs for three palettes in demo/, with a contact sheet
-	$(BIN)/semantic-palette generate --count 12 --seed 7 --palettes docs/demo_palettes.json --out demo && $(BIN)/semantic-palette show demo
+	$(BIN)/semantic-palette generate --count 12 --seed 7 --palettes docs/demo_palettes.json --bundle camvid --out demo && $(BIN)/semantic-palette show demo
 
 up: $(READY) ## the services and, where it is installed, Prometheus, until Ctrl-C
 	scripts/up $(ARGS)

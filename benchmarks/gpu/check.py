@@ -27,7 +27,9 @@ def main() -> None:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.exit(2, "torch finds no CUDA device here; --device cpu is the dry run\n")
     report = {
-        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if arguments.device == "cuda"
+        else platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "smoke": smoke(),
         "golden": golden(arguments.bundle, arguments.device),

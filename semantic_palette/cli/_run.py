@@ -16,7 +16,7 @@ from semantic_palette.cli._inputs import palette_field
 from semantic_palette.client import AsyncClient, BundleDescription, ServiceError
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
-from semantic_palette.pair import BundleIdentity, Pair
+from semantic_palette.pair import BundleIdentity, Pair, PaletteOrigin
 from semantic_palette.palette import palette_from_shares
 from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
 from semantic_palette.writers.job import Job, StartedJob
@@ -41,6 +41,8 @@ class Written:
 
     pairs: int
     seconds: float
+    projected: int
+    """Pairs whose palette was projected because no draw met the bounds."""
 
 
 async def run_job(
@@ -89,12 +91,12 @@ async def run_job(
             digest=description.identity.digest,
         ) as pairs:
             try:
-                await _store(pairs, writer, description, on_record)
+                projected = await _store(pairs, writer, description, on_record)
             except ServiceError as error:
                 if error.code is not grpc.StatusCode.INTERNAL:
                     raise
                 raise FailedPairError(writer.next_index, job.seed, error) from error
-        return Written(writer.next_index - first, time.monotonic() - begun)
+        return Written(writer.next_index - first, time.monotonic() - begun, projected)
 
 
 def _cancel_on_sigterm() -> None:
@@ -130,7 +132,9 @@ async def _store(
     writer: FolderWriter,
     description: BundleDescription,
     on_record: Callable[[PairRecord], None],
-) -> None:
+) -> int:
+    """Write pairs in groups; how many of them have a projected palette."""
+
     async def put_on_disk(group: list[Pair]) -> None:
         writing = asyncio.ensure_future(asyncio.to_thread(writer.write, group, description.label_space))
         try:
@@ -143,8 +147,10 @@ async def _store(
 
     group: list[Pair] = []
     since = time.monotonic()
+    projected = 0
     try:
         async for pair in pairs:
+            projected += pair.provenance.palette_origin is PaletteOrigin.PROJECTED
             group.append(pair)
             if len(group) >= _GROUP_PAIRS or time.monotonic() - since >= _GROUP_SECONDS:
                 ready, group = group, []
@@ -153,3 +159,4 @@ async def _store(
     finally:
         if group:
             await put_on_disk(group)
+    return projected

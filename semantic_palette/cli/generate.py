@@ -34,13 +34,16 @@ def generate(
         ),
     ] = None,
     minimum: Annotated[
-        list[str] | None, typer.Option("--min", metavar="CLASS=SHARE", help="Least share of a class; repeatable.")
+        list[str] | None,
+        typer.Option("--min", metavar="CLASS=SHARE", help="Least share of a class in drawn palettes; repeatable."),
     ] = None,
     maximum: Annotated[
-        list[str] | None, typer.Option("--max", metavar="CLASS=SHARE", help="Largest share of a class; repeatable.")
+        list[str] | None,
+        typer.Option("--max", metavar="CLASS=SHARE", help="Largest share of a class in drawn palettes; repeatable."),
     ] = None,
     fixed: Annotated[
-        list[str] | None, typer.Option("--fix", metavar="CLASS=SHARE", help="Exact share of a class; repeatable.")
+        list[str] | None,
+        typer.Option("--fix", metavar="CLASS=SHARE", help="Share of a class in drawn palettes; repeatable."),
     ] = None,
     adherence: Annotated[
         Adherence, typer.Option(help="natural follows a palette closely, exact to the pixel.")
@@ -106,7 +109,7 @@ def _fill(job: "Job", started: "StartedJob | None", folder: "PairFolder", target
     from semantic_palette.cli._summary import Summary
     from semantic_palette.writers.folder import FolderWriter
 
-    summary, written = Summary(), Written(0, 0.0)
+    summary, written = Summary(), Written(0, 0.0, 0)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with FolderWriter(folder, summary.add) as writer:
         if writer.next_index >= job.count:
@@ -116,6 +119,8 @@ def _fill(job: "Job", started: "StartedJob | None", folder: "PairFolder", target
                 console.print(f"continuing after {writer.next_index} of {job.count} pairs")
             written = _run(job, started, folder, writer, target, summary)
             console.print(f"{job.count} pairs in {folder.root}")
+    if written.projected:
+        console.print(f"{written.projected} palettes were projected on the bounds: draws did not meet them")
     for table in summary.tables(written.pairs, written.seconds):
         console.print(table)
 

@@ -51,9 +51,15 @@ def test_the_only_bundle_needs_no_name(tiny_root: Path) -> None:
     assert ModelStore(tiny_root).open().manifest.name == "tiny"
 
 
-def test_a_store_of_several_bundles_wants_a_name(store: ModelStore) -> None:
-    with pytest.raises(BundleNotFoundError, match="name a bundle; the store has other, tiny"):
+def test_a_store_of_several_active_bundles_wants_a_name(store: ModelStore) -> None:
+    store.activate("other", store.versions("other")[0])
+    with pytest.raises(BundleNotFoundError, match=r"name a bundle \(--bundle NAME\); the store has other, tiny"):
         store.open()
+
+
+def test_a_bundle_that_is_not_active_does_not_change_the_default(store: ModelStore) -> None:
+    assert store.active_version("other") is None
+    assert store.open().manifest.name == "tiny"
 
 
 def test_what_is_not_there_is_said_with_what_is(store: ModelStore) -> None:

@@ -130,11 +130,16 @@ class ModelStore:
         return previous
 
     def _only_name(self) -> str:
+        """The only bundle with an active version; where none is active, the only bundle.
+
+        An exported bundle is not active, so exporting does not change what is served by default.
+        """
         names = self.names()
-        if len(names) != 1:
-            found = ", ".join(names) or "nothing"
-            raise BundleNotFoundError(f"model store {self.root}: name a bundle; the store has {found}")
-        return names[0]
+        active = [name for name in names if self.active_version(name) is not None]
+        if len(active or names) != 1:
+            found = ", ".join(active or names) or "nothing"
+            raise BundleNotFoundError(f"model store {self.root}: name a bundle (--bundle NAME); the store has {found}")
+        return (active or names)[0]
 
     def _active(self, name: str) -> str:
         active = self.active_version(name)

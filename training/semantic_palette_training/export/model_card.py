@@ -136,8 +136,8 @@ def _parity(parity: dict[str, Any]) -> str:
     return f"""
 ## Agreement with the trained networks
 
-Worst of batch sizes {sizes}, random inputs. Identical images count as 100 dB. A precision that is not accepted here
-is one that serving does not choose by itself.
+Worst of batch sizes {sizes}, random inputs. Identical images count as 100 dB.
+Serving decides anew, on the golden samples and on its own machine, which engines and precisions it accepts.
 
 | Operation | Engine | Agreement | Accepted |
 |---|---|---|---|

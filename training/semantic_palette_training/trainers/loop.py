@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -151,14 +152,14 @@ def _save_sheet(stage: Stage, directory: Path) -> None:
 def _progress(stage: Stage) -> Iterator[Any]:
     """A progress bar; yields a function that advances it and shows the newest metrics."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len(stage.name))),
+        BarColumn(bar_width=10),
+        TextColumn("{task.completed}/{task.total}", table_column=Column(no_wrap=True, min_width=11)),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[metrics]}"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.fields[metrics]}", table_column=Column(no_wrap=True, ratio=1)),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, expand=True) as progress:
         task = progress.add_task(stage.name, total=stage.total_steps, completed=stage.step_index, metrics="")
 
         def advance(metrics: Mapping[str, float]) -> None:
