@@ -107,11 +107,12 @@ class CallInterceptor(aio.ServerInterceptor):
                     # Writing to a caller that has just gone fails in ways of its own.
                     code = grpc.StatusCode.CANCELLED
                     raise asyncio.CancelledError from error
-                status = status_of(error)
-                code = status.code
-                await _abort(context, status)
+                failure = status_of(error)
+                code = failure.code
             finally:
                 self._observer.call_ended(method, code, time.perf_counter() - started)
+            # Last, so that whoever has been answered is in the metrics.
+            return await _abort(context, failure)
 
         return guarded
 
