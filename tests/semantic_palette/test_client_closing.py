@@ -84,6 +84,8 @@ def test_an_iterator_may_be_closed_after_its_client():
     with client.generate_pairs(3) as pairs:
         client.close()
     pairs.close()
+    with pytest.raises(ClientClosedError):
+        next(pairs)
 
 
 def call_until_refused(client: Client, refused: list[bool]) -> None:

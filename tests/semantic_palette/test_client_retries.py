@@ -175,7 +175,9 @@ class TestAbandonedStreams:
                 break
             gc.collect()
 
-        talk(scenario, Fakes(delay=self.SLOW))
+        fakes = Fakes(delay=self.SLOW)
+        talk(scenario, fakes)
+        assert fakes.produced < 10
 
     def test_cancelling_the_reader_cancels_and_the_stream_can_be_read_on(self):
         async def scenario(client, fakes):
