@@ -54,7 +54,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-    """`value` as the type `hint`, for the types configs use: scalars, Literal, tuples, `X | None`, dataclasses."""
+    """`value` as the type `hint`, for the types configs use: scalars, Literal, tuples, dataclasses and unions."""
     origin = typing.get_origin(hint)
     if dataclasses.is_dataclass(hint):
         return from_plain(typing.cast(type[Any], hint), value, path)
@@ -63,13 +63,25 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
             raise InvalidInputError(path, value, f"one of {', '.join(map(str, typing.get_args(hint)))} is expected")
         return value
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in typing.get_args(hint):
-            return None
-        (inner,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
-        return _convert(inner, value, path)
+        return _convert_union(typing.get_args(hint), value, path)
     if origin is tuple:
         return _convert_tuple(typing.get_args(hint), value, path)
     return _convert_scalar(hint, value, path)
+
+
+def _convert_union(arms: tuple[Any, ...], value: Any, path: str) -> Any:
+    """`X | None`, or one of several dataclasses, chosen by their field `name`, a Literal."""
+    if value is None and type(None) in arms:
+        return None
+    arms = tuple(arm for arm in arms if arm is not type(None))
+    if len(arms) == 1:
+        return _convert(arms[0], value, path)
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(path, value, "a mapping with a key `name` is expected")
+    by_name = {name: arm for arm in arms for name in typing.get_args(typing.get_type_hints(arm)["name"])}
+    if value.get("name") not in by_name:
+        raise InvalidInputError(_join(path, "name"), value.get("name"), f"one of {', '.join(by_name)} is expected")
+    return from_plain(by_name[value["name"]], value, path)
 
 
 def _convert_tuple(arms: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
