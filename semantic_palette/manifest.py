@@ -2,13 +2,29 @@
 
 A manifest names every file that is loaded with its sha256, so that the digest of the manifest stands for the whole
 bundle. The model card and the sample sheet, which are for people, are made from it.
+
+Schema 2 holds any subset of these operations (B the free batch axis, K classes, E = K + 1, H, W pixels, S style size):
+
+    layout         z float32 [B, Z], palette float32 [B, K]                     -> labels uint8 [B, H, W]
+    layout_scores  the same                                                     -> scores float32 [B, K, H, W]
+    editor         z float32 [B, Z], labels uint8 [B, H, W], mask uint8 [B, H, W] (1 may change),
+                   palette float32 [B, E], background last                      -> edited uint8 [B, H, W]
+    image          labels uint8 [B, H, W], then z float32 [B, Z], or
+                   styles float32 [B, K, S], or neither                         -> image uint8 [B, H, W, 3]
+    style_encoder  image uint8 [B, H, W, 3], labels uint8 [B, H, W]             -> styles float32 [B, K, S]
+
+and its golden.npz has an array `<operation>/<tensor>` for each of their inputs and outputs. The attribute `budget` of
+the editor says what its palette means: `region` (shares of the region times its area; background is the rest of the
+frame) or `additions` (what is to be added of each class, in shares of the frame; background is what stays). Schema 1
+holds layout, layout_scores and image with z, and its golden.npz has the arrays palettes, z_layout, labels, layouts,
+z_image and images.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +32,9 @@ from semantic_palette.errors import BundleError, InvalidInputError, shorten
 from semantic_palette.label_space import LabelSpace
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What is written; older ones are read as well."""
+READABLE_SCHEMAS = (1, 2)
 BATCH_AXIS = "batch"
 """What the shapes of a manifest call the axis whose size is free."""
 
@@ -59,6 +77,8 @@ class ModelEntry:
     """Number of weights."""
     macs: int
     """Multiply-accumulate operations a sample."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    """What its inputs mean where their names do not say it, such as `budget` of the editor; schema 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +94,7 @@ class Manifest:
     """Width of layouts and images, in pixels."""
     palette_model: FileEntry
     models: dict[str, ModelEntry]
-    """By operation: layout, layout_scores, image."""
+    """By operation: layout, layout_scores, editor, image, style_encoder."""
     torchscript: dict[str, FileEntry]
     golden: FileEntry
     training: dict[str, Any]
@@ -88,6 +108,9 @@ class Manifest:
     created: str
     """ISO 8601, UTC."""
     package_version: str
+    style_bank: FileEntry | None = None
+    """Looks of training scenes, for a styled image operation: styles.npz with styles float32 [M, K, S] and present
+    bool [M, K]; schema 2."""
     schema_version: int = SCHEMA_VERSION
 
     def files(self) -> Iterator[FileEntry]:
@@ -98,11 +121,20 @@ class Manifest:
             yield from (FileEntry(file, sha256) for file, sha256 in model.external_files.items())
         yield from self.torchscript.values()
         yield self.golden
+        if self.style_bank:
+            yield self.style_bank
 
     def to_json(self) -> dict[str, Any]:
         """Returns the manifest as plain JSON values; `from_json` reads them."""
         # LabelSpace is not a dataclass: asdict deep-copies it, and its own form replaces the copy.
-        return asdict(self) | {"label_space": self.label_space.to_json()}
+        data = asdict(self) | {"label_space": self.label_space.to_json()}
+        # What is not used is not written, so that a manifest of schema 1 keeps its form.
+        if self.style_bank is None:
+            del data["style_bank"]
+        for model in data["models"].values():
+            if not model["attributes"]:
+                del model["attributes"]
+        return data
 
     @classmethod
     def from_json(cls, data: object) -> "Manifest":
@@ -111,9 +143,8 @@ class Manifest:
         Raises:
             BundleError: Names the key that is missing, unknown, or of the wrong type or form.
         """
-        top = _object(data, "manifest", _TYPES)
-        if top["schema_version"] != SCHEMA_VERSION:
-            raise BundleError(f"manifest.schema_version: {top['schema_version']} is not supported; {SCHEMA_VERSION} is")
+        schema = _schema_version(data)
+        top = _object(data, "manifest", _TYPES, _NEW_TYPES if schema > 1 else {})
         try:
             label_space = LabelSpace.from_json(top["label_space"])
         except InvalidInputError as error:
@@ -124,10 +155,12 @@ class Manifest:
         parsed = {
             "label_space": label_space,
             "palette_model": _file(top["palette_model"], "manifest.palette_model"),
-            "models": {k: _model(v, f"manifest.models.{k}") for k, v in top["models"].items()},
+            "models": {k: _model(v, f"manifest.models.{k}", schema) for k, v in top["models"].items()},
             "torchscript": {k: _file(v, f"manifest.torchscript.{k}") for k, v in top["torchscript"].items()},
             "golden": _file(top["golden"], "manifest.golden"),
         }
+        if "style_bank" in top:
+            parsed["style_bank"] = _file(top["style_bank"], "manifest.style_bank")
         return cls(**{**top, **parsed})
 
     def write(self, path: Path) -> None:
@@ -200,6 +233,8 @@ _TYPES: dict[str, type] = {
     "created": str,
     "package_version": str,
 }
+_NEW_TYPES: dict[str, type] = {"style_bank": dict}
+"""Optional keys of schema 2."""
 _FILE_TYPES: dict[str, type] = {"file": str, "sha256": str}
 _SPEC_TYPES: dict[str, type] = {"name": str, "dtype": str, "shape": list}
 _MODEL_TYPES: dict[str, type] = _FILE_TYPES | {
@@ -209,11 +244,28 @@ _MODEL_TYPES: dict[str, type] = _FILE_TYPES | {
     "parameters": int,
     "macs": int,
 }
+_NEW_MODEL_TYPES: dict[str, type] = {"attributes": dict}
 
 
-def _object(data: object, where: str, types: Mapping[str, type]) -> dict[str, Any]:
+def _schema_version(data: object) -> int:
+    """The schema that the rest is read by, so that it is checked before the keys."""
+    if not isinstance(data, dict):
+        raise BundleError(f"manifest: {shorten(data)} is not allowed; an object is")
+    if "schema_version" not in data:
+        raise BundleError("manifest.schema_version is missing")
+    version = data["schema_version"]
+    if type(version) is not int or version not in READABLE_SCHEMAS:
+        readable = " and ".join(map(str, READABLE_SCHEMAS))
+        raise BundleError(f"manifest.schema_version: {shorten(version)} is not supported; {readable} are")
+    return version
+
+
+def _object(
+    data: object, where: str, types: Mapping[str, type], optional: Mapping[str, type] | None = None
+) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BundleError(f"{where}: {shorten(data)} is not allowed; an object is")
+    types = {**types, **{key: value for key, value in (optional or {}).items() if key in data}}
     for key in sorted(types.keys() - data.keys()):
         raise BundleError(f"{where}.{key} is missing")
     for key in sorted(data.keys() - types.keys()):
@@ -230,12 +282,15 @@ def _file(data: object, where: str) -> FileEntry:
     return FileEntry(_path(entry["file"], f"{where}.file"), _digest(entry["sha256"], f"{where}.sha256"))
 
 
-def _model(data: object, where: str) -> ModelEntry:
-    entry = _object(data, where, _MODEL_TYPES)
+def _model(data: object, where: str, schema: int) -> ModelEntry:
+    entry = _object(data, where, _MODEL_TYPES, _NEW_MODEL_TYPES if schema > 1 else {})
     external = {
         _path(file, f"{where}.external_files"): _digest(sha256, f"{where}.external_files[{file}]")
         for file, sha256 in entry["external_files"].items()
     }
+    for key, value in entry.get("attributes", {}).items():
+        if not isinstance(value, str):
+            raise BundleError(f"{where}.attributes[{key}]: {shorten(value)} is not allowed; str is")
     return ModelEntry(
         file=_path(entry["file"], f"{where}.file"),
         sha256=_digest(entry["sha256"], f"{where}.sha256"),
@@ -244,6 +299,7 @@ def _model(data: object, where: str) -> ModelEntry:
         outputs=[_spec(spec, f"{where}.outputs[{i}]") for i, spec in enumerate(entry["outputs"])],
         parameters=entry["parameters"],
         macs=entry["macs"],
+        attributes=entry.get("attributes", {}),
     )
 
 

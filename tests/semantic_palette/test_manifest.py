@@ -3,6 +3,7 @@
 import hashlib
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from semantic_palette.manifest import (
     verify_files,
 )
 
-FILES = ["palette.npz", "layout.onnx", "layout.weights", "torchscript/layout.pt", "golden.npz"]
+FILES = ["palette.npz", "layout.onnx", "layout.weights", "torchscript/layout.pt", "golden.npz", "styles.npz"]
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def bundle(tmp_path: Path) -> tuple[Path, Manifest]:
         outputs=[TensorSpec("labels", "uint8", ["batch", 128, 256])],
         parameters=1000,
         macs=2000,
+        attributes={"budget": "region"},
     )
     manifest = Manifest(
         name="streets",
@@ -51,6 +53,7 @@ def bundle(tmp_path: Path) -> tuple[Path, Manifest]:
         models={"layout": model},
         torchscript={"layout": entries["torchscript/layout.pt"]},
         golden=entries["golden.npz"],
+        style_bank=entries["styles.npz"],
         training={"steps": 10},
         data={"name": "streets", "licence": "Apache-2.0", "use": "any"},
         quality={"kl": 0.1},
@@ -103,7 +106,13 @@ def _changed(manifest: Manifest, path: list[Any], value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["schema_version"], 2, "schema_version: 2"),
+        (["schema_version"], 3, "schema_version: 3 is not supported; 1 and 2 are"),
+        (["schema_version"], True, "schema_version: True"),
+        (["schema_version"], 1, "is not a known key"),
+        (["style_bank"], None, "manifest.style_bank"),
+        (["style_bank", "sha256"], "abc", "manifest.style_bank.sha256"),
+        (["models", "layout", "attributes"], "region", "manifest.models.layout.attributes"),
+        (["models", "layout", "attributes", "budget"], 1, "manifest.models.layout.attributes[budget]: 1"),
         (["height"], 0, "manifest.height"),
         (["width"], "256", "manifest.width"),
         (["width"], True, "manifest.width"),
@@ -140,6 +149,31 @@ def test_a_missing_key_is_named(bundle: tuple[Path, Manifest], key: str) -> None
     del data[key]
     with pytest.raises(BundleError, match=f"manifest.{key} is missing"):
         Manifest.from_json(data)
+
+
+def test_what_schema_2_added_is_optional_and_unknown_to_schema_1(bundle: tuple[Path, Manifest]) -> None:
+    data = bundle[1].to_json()
+    del data["style_bank"]
+    del data["models"]["layout"]["attributes"]
+    plain = Manifest.from_json(data)
+    assert plain.style_bank is None
+    assert plain.models["layout"].attributes == {}
+    assert plain.to_json() == data
+    assert "styles.npz" not in {entry.file for entry in plain.files()}
+    first = Manifest.from_json(data | {"schema_version": 1})
+    assert first == replace(plain, schema_version=1)
+    assert first.to_json() == data | {"schema_version": 1}
+    data["models"]["layout"]["attributes"] = {}
+    with pytest.raises(BundleError, match=r"models\.layout\.attributes is not a known key"):
+        Manifest.from_json(data | {"schema_version": 1})
+
+
+def test_the_committed_bundle_of_schema_1_keeps_its_bytes(tmp_path: Path) -> None:
+    path = Path(__file__).parents[2] / "model_store" / "camvid" / "1" / "manifest.json"
+    manifest = Manifest.read(path)
+    assert manifest.schema_version == 1
+    manifest.write(tmp_path / "manifest.json")
+    assert (tmp_path / "manifest.json").read_bytes() == path.read_bytes()
 
 
 def test_unreadable_manifests_are_errors_that_name_the_file(tmp_path: Path) -> None:
