@@ -11,6 +11,8 @@ from semantic_palette.errors import SemanticPaletteError
 if TYPE_CHECKING:
     from semantic_palette_training.trainers.loop import Stage
 
+CHECKPOINT_FILE = "checkpoint.pt"
+
 
 class CheckpointError(SemanticPaletteError):
     """A checkpoint cannot be used; the message says which file and why."""
@@ -44,12 +46,8 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 
 def save_checkpoint(stage: "Stage", directory: Path) -> None:
-    """Write the stage's state and torch's random state to `directory/checkpoint.pt`."""
-    random_states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random_states["cuda"] = torch.cuda.get_rng_state()
-    content = {"stage": stage.name, "state": stage.state_dict(), "random_states": random_states}
-    save_tensors(content, directory / "checkpoint.pt")
+    """Write the stage's state to `directory/checkpoint.pt`. Random numbers are keyed by the step and have no state."""
+    save_tensors({"stage": stage.name, "state": stage.state_dict()}, directory / CHECKPOINT_FILE)
 
 
 def load_checkpoint(stage: "Stage", directory: Path) -> bool:
@@ -58,14 +56,21 @@ def load_checkpoint(stage: "Stage", directory: Path) -> bool:
     Raises:
         CheckpointError: the checkpoint is unreadable, or of another stage.
     """
-    path = directory / "checkpoint.pt"
-    if not path.exists():
+    if not (directory / CHECKPOINT_FILE).exists():
         return False
-    content = load_tensors(path)
-    if content.get("stage") != stage.name:
-        raise CheckpointError(f"{path}: holds stage {content.get('stage')!r}, not {stage.name!r}")
-    stage.load_state_dict(content["state"])
-    torch.set_rng_state(content["random_states"]["cpu"])
-    if torch.cuda.is_available() and "cuda" in content["random_states"]:
-        torch.cuda.set_rng_state(content["random_states"]["cuda"])
+    stage.load_state_dict(stage_state(directory, stage.name))
     return True
+
+
+def stage_state(directory: Path, name: str) -> dict[str, Any]:
+    """The state that stage `name` left in `directory/checkpoint.pt`.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, unreadable, or of another stage.
+    """
+    path = directory / CHECKPOINT_FILE
+    content = load_tensors(path)
+    if content.get("stage") != name:
+        raise CheckpointError(f"{path}: holds stage {content.get('stage')!r}, not {name!r}")
+    state: dict[str, Any] = content["state"]
+    return state

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,14 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from semantic_palette.errors import SemanticPaletteError
 from semantic_palette_training.config import require_at_least
 from semantic_palette_training.trainers.checkpoint import load_checkpoint, save_checkpoint, save_tensors
+from semantic_palette_training.trainers.context import TrainContext
+from semantic_palette_training.trainers.curves import Curves
+from semantic_palette_training.trainers.progress import stage_progress
+from semantic_palette_training.trainers.stage_record import StageRecord
 from semantic_palette_training.trainers.stopper import Stopper
 
 
@@ -28,16 +28,19 @@ class NonFiniteError(SemanticPaletteError):
 
 
 class Stage(Protocol):
-    """One thing to train. Its randomness comes from torch's global generator or is keyed by `step_index` alone."""
+    """One thing to train. Its randomness is keyed by seed and step alone (trainers/randomness.py)."""
 
     name: str
     seed: int
-    """Of torch's global generator when the stage starts."""
     total_steps: int
     step_index: int
 
+    @property
+    def images_seen(self) -> int:
+        """Real samples that the steps so far have taken, over all processes."""
+
     def run_step(self) -> Mapping[str, float | Tensor]:
-        """Do one update, advance `step_index` by one and return scalars to log."""
+        """Do one update, advance `step_index` by one and return scalars to log: this process's part of their sum."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue: networks, averages, optimisers, step."""
@@ -46,11 +49,11 @@ class Stage(Protocol):
         """Continue from `state`."""
 
     def sample_sheet(self) -> NDArray[np.uint8]:
-        """A picture [H, W, 3] of what the stage makes now. Must not draw from torch's global generator."""
+        """A picture [H, W, 3] of what the stage makes now."""
 
-    def export_state(self) -> dict[str, Any]:
-        """What the exporter needs: `model_config`, averaged `weights`, `label_space`, `height`, `width`, `step`,
-        `total_steps`. Must not draw from torch's global generator."""
+    def export_states(self) -> dict[str, dict[str, Any]]:
+        """What the exporter needs, by kind of model (`layout`, `editor`, `image`): `model_config`, averaged `weights`,
+        `label_space`, `height`, `width`, `step`, `total_steps`. Called on every process."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,7 +63,7 @@ class LoopConfig:
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     log_every: int = 20
-    """Steps between points of the curves."""
+    """Steps between points of the curves; losses are checked then, so that other steps do not wait for the device."""
     sample_every: int = 500
     """Steps between sample sheets."""
 
@@ -72,67 +75,91 @@ class Outcome(Enum):
     STOPPED = "stopped"
 
 
-def run_stage(stage: Stage, directory: Path, config: LoopConfig, stopper: Stopper) -> Outcome:
-    """Train `stage` until it is done or `stopper` is due; either way a checkpoint is left.
+def run_stage(stage: Stage, directory: Path, config: LoopConfig, stopper: Stopper, context: TrainContext) -> Outcome:
+    """Train `stage` until it is done or `stopper` is due on any process; either way a checkpoint is left.
 
     A checkpoint already in `directory` is continued from, bit for bit on CPU.
 
     Args:
         stage: what to train.
-        directory: receives `checkpoint.pt`, `model.pt`, `samples/` and the TensorBoard curves.
+        directory: receives `checkpoint.pt`, `<kind>.pt` of every model, `record.json`, `samples/` and the curves.
         config: intervals.
         stopper: entered by the caller; asked before every step.
+        context: the processes; the main one writes.
 
     Raises:
-        NonFiniteError: a logged scalar or a weight is NaN or infinite; the last checkpoint is from before it.
+        NonFiniteError: a scalar or a weight is NaN or infinite; the last checkpoint is from before it.
         CheckpointError: the checkpoint is of another stage or cannot be read.
         InvalidInputError: an interval is below 1.
     """
     for field in ("checkpoint_every", "log_every", "sample_every"):
         require_at_least(f"loop.{field}", getattr(config, field), 1)
-    directory.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(stage.seed)
+    if context.is_main:
+        directory.mkdir(parents=True, exist_ok=True)
     load_checkpoint(stage, directory)
-    with SummaryWriter(str(directory / "curves")) as curves, _progress(stage) as advance:
-        while stage.step_index < stage.total_steps and not stopper.due:
-            metrics = _finite(stage, stage.run_step())
-            advance(metrics)
-            if stage.step_index % config.log_every == 0:
-                for key, value in metrics.items():
-                    curves.add_scalar(f"{stage.name}/{key}", value, stage.step_index)
+    context.barrier()  # The main process may replace the checkpoint only when all have read it.
+    record = StageRecord(directory, context, stage.step_index)
+    saver = _Saver(stage, directory, record, context)
+    with (
+        Curves(directory, stage.step_index, enabled=context.is_main) as curves,
+        stage_progress(stage.name, stage.total_steps, stage.step_index, enabled=context.is_main) as advance,
+    ):
+        while stage.step_index < stage.total_steps and not context.any(stopper.due):
+            metrics = stage.run_step()
+            if stage.step_index % config.log_every == 0 or stage.step_index == stage.total_steps:
+                values = _finite(stage, context.sum_metrics(metrics))
+                advance(stage.step_index, values)
+                curves.add(stage.step_index, stage.images_seen, values)
             if stage.step_index % config.sample_every == 0:
-                _save_sheet(stage, directory)
+                saver.save_sheet()
             if stage.step_index % config.checkpoint_every == 0:
-                _save(stage, directory)
-        _save(stage, directory)
+                saver.save()
+        saver.save()
         if stage.step_index < stage.total_steps:
             return Outcome.STOPPED
-        _save_sheet(stage, directory)
+        saver.save_sheet()
     return Outcome.FINISHED
 
 
-def _finite(stage: Stage, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
-    """The metrics as floats, or an error that says where training broke."""
-    values = {key: float(value) for key, value in metrics.items()}
-    for key, value in values.items():
+def _finite(stage: Stage, metrics: Mapping[str, float]) -> Mapping[str, float]:
+    """The metrics, or an error that says where training broke; every process sees the same ones."""
+    for key, value in metrics.items():
         if not math.isfinite(value):
             raise NonFiniteError(f"{key} is {value} in stage {stage.name!r} at step {stage.step_index}")
-    return values
+    return metrics
 
 
-def _save(stage: Stage, directory: Path) -> None:
-    """Write checkpoint and model, unless that would replace good weights by bad ones."""
-    exported = stage.export_state()
-    for name, tensor in _tensors(stage.state_dict(), ""):
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise NonFiniteError(f"{name} is not finite in stage {stage.name!r} after step {stage.step_index}")
-    save_checkpoint(stage, directory)
-    save_tensors(exported, directory / "model.pt")
+class _Saver:
+    """Writes what a stage leaves behind; every process takes part in making it, the main one writes."""
+
+    def __init__(self, stage: Stage, directory: Path, record: StageRecord, context: TrainContext) -> None:
+        self._stage, self._directory, self._record, self._context = stage, directory, record, context
+
+    def save(self) -> None:
+        """Write checkpoint, models and record, unless that would replace good weights by bad ones."""
+        stage = self._stage
+        exported = stage.export_states()
+        for name, tensor in _tensors(stage.state_dict(), ""):
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise NonFiniteError(f"{name} is not finite in stage {stage.name!r} after step {stage.step_index}")
+        if self._context.is_main:
+            save_checkpoint(stage, self._directory)
+            for kind, state in exported.items():
+                save_tensors(state, self._directory / f"{kind}.pt")
+            self._record.write(stage.seed, stage.step_index, stage.total_steps, stage.images_seen)
+        self._context.barrier()
+
+    def save_sheet(self) -> None:
+        """Write a sample sheet."""
+        if self._context.is_main:
+            path = self._directory / "samples" / f"{self._stage.step_index:06d}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(self._stage.sample_sheet()).save(path)
 
 
-def _tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: Any, path: str) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor of a nested state with its path."""
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         yield path, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -140,30 +167,3 @@ def _tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _tensors(item, f"{path}[{index}]")
-
-
-def _save_sheet(stage: Stage, directory: Path) -> None:
-    path = directory / "samples" / f"{stage.step_index:06d}.png"
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(stage.sample_sheet()).save(path)
-
-
-@contextmanager
-def _progress(stage: Stage) -> Iterator[Any]:
-    """A progress bar; yields a function that advances it and shows the newest metrics."""
-    columns = (
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len(stage.name))),
-        BarColumn(bar_width=10),
-        TextColumn("{task.completed}/{task.total}", table_column=Column(no_wrap=True, min_width=11)),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("{task.fields[metrics]}", table_column=Column(no_wrap=True, ratio=1)),
-    )
-    with Progress(*columns, expand=True) as progress:
-        task = progress.add_task(stage.name, total=stage.total_steps, completed=stage.step_index, metrics="")
-
-        def advance(metrics: Mapping[str, float]) -> None:
-            text = " ".join(f"{key}={value:.3f}" for key, value in metrics.items())
-            progress.update(task, completed=stage.step_index, metrics=text)
-
-        yield advance
