@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from semantic_palette_training.data.scenes import DataConfig, load_scenes
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 from semantic_palette_training.pipeline import build_stage, run_recipe
 from semantic_palette_training.recipe import find_recipe, load_recipe
@@ -67,7 +68,7 @@ def golden(bundle: Path, device: str) -> dict[str, Any]:
 def steps_per_second(name: str, steps: int) -> float:
     """Training steps a second at the last phase of fast/camvid-cpu, on procedural scenes of its size."""
     recipe = load_recipe(find_recipe("fast/camvid-cpu"))
-    recipe.data = DataConfig(name="streets", height=recipe.data.height, width=recipe.data.width, count=64)
+    recipe.data = StreetsData(height=recipe.data.height, width=recipe.data.width, count=64)
     scenes = load_scenes(recipe.data, "train")
     palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
     stage = build_stage(name, recipe, scenes, palettes)

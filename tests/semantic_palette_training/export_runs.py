@@ -9,7 +9,8 @@ import yaml
 from torch import nn
 
 from semantic_palette_training.config import to_plain
-from semantic_palette_training.data.scenes import DataConfig, load_scenes
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
 from semantic_palette_training.models.progressive import LayoutGenerator, LayoutGeneratorConfig
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
@@ -47,7 +48,7 @@ def _stirred(network):
 
 def write_run(directory: Path) -> Path:
     """A run folder on 24 procedural scenes."""
-    data = DataConfig(name="streets", height=HEIGHT, width=WIDTH, count=24)
+    data = StreetsData(height=HEIGHT, width=WIDTH, count=24)
     scenes = load_scenes(data, "train")
     fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).save(directory / "palette")
     (directory / "data.json").write_text(json.dumps({"train_digest": scenes.digest()}))

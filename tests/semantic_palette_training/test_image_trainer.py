@@ -10,7 +10,9 @@ from stage_runs import assert_identical, run
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import from_plain, to_plain
-from semantic_palette_training.data.scenes import DataConfig, Scenes, load_scenes
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.data.scenes import Scenes
+from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
 from semantic_palette_training.trainers.appearance import appearance_codes
 from semantic_palette_training.trainers.checkpoint import load_tensors
@@ -22,7 +24,7 @@ PHASES = (ImagePhase(height=8, steps=2, batch_size=3), ImagePhase(height=16, ste
 
 @pytest.fixture(scope="module")
 def scenes() -> Scenes:
-    return load_scenes(DataConfig(name="streets", height=16, width=32, count=12), "train")
+    return load_scenes(StreetsData(height=16, width=32, count=12), "train")
 
 
 def trainer(scenes: Scenes, **changes: Any) -> ImageTrainer:
@@ -95,7 +97,7 @@ def test_latents_carry_the_appearance_of_their_scenes(scenes: Scenes) -> None:
 
 def test_appearance_codes_follow_the_light_and_not_the_layout() -> None:
     draw = np.random.default_rng(0)
-    scenes = load_scenes(DataConfig(name="streets", height=16, width=32, count=40), "train")
+    scenes = load_scenes(StreetsData(height=16, width=32, count=40), "train")
     brightness = draw.uniform(-40, 40, 40)
     class_colours = draw.uniform(60, 190, (12, 3))
     images = (class_colours[scenes.labels] + brightness[:, None, None, None]).astype(np.uint8)

@@ -9,7 +9,9 @@ import torch
 from stage_runs import assert_identical, run
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_training.data.scenes import DataConfig, Scenes, load_scenes
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.data.scenes import Scenes
+from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 from semantic_palette_training.trainers.checkpoint import load_tensors
 from semantic_palette_training.trainers.layout import LayoutPhase, LayoutTrainConfig, LayoutTrainer
@@ -23,7 +25,7 @@ PHASES = (
 
 @pytest.fixture(scope="module")
 def scenes() -> Scenes:
-    return load_scenes(DataConfig(name="streets", height=8, width=16, count=24), "train")
+    return load_scenes(StreetsData(height=8, width=16, count=24), "train")
 
 
 def trainer(scenes: Scenes, **changes: Any) -> LayoutTrainer:
@@ -85,7 +87,7 @@ def test_phases_that_do_not_fit_are_named(scenes: Scenes, phases: tuple[LayoutPh
 
 def test_data_of_another_size_is_named() -> None:
     with pytest.raises(InvalidInputError, match="8x16"):
-        trainer(load_scenes(DataConfig(name="streets", height=16, width=32, count=8), "train"))
+        trainer(load_scenes(StreetsData(height=16, width=32, count=8), "train"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ import pytest
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import STREETS
-from semantic_palette_training.data import DataConfig, DataError, Scenes, load_scenes
+from semantic_palette_training.data import DataError, Scenes, load_scenes
+from semantic_palette_training.data.registry import data_config, scene_shape
+from semantic_palette_training.data.streets import StreetsData
+from semantic_palette_training.scene_shape import SceneShape
 
 
 def scenes(count: int = 3) -> Scenes:
@@ -60,16 +63,25 @@ def test_arrays_that_disagree_are_refused(field, value, message):
 @pytest.mark.parametrize("field", ["height", "width", "count"])
 def test_a_size_below_one_is_refused(field):
     with pytest.raises(InvalidInputError, match=rf"data\.{field}: 0"):
-        load_scenes(DataConfig(name="streets", **{field: 0}), "train")
+        load_scenes(StreetsData(**{field: 0}), "train")
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(InvalidInputError, match=r"data\.name: 'kitti'.*camvid or streets"):
-        load_scenes(DataConfig(name="kitti"), "train")
+    with pytest.raises(InvalidInputError, match=r"data\.name: 'kitti'.*camvid, streets"):
+        data_config({"name": "kitti"})
+
+
+def test_a_key_of_another_data_set_is_refused():
+    with pytest.raises(InvalidInputError, match=r"data\.count: 8.*root"):
+        data_config({"name": "camvid", "count": 8})
+
+
+def test_the_shape_is_known_without_reading_scenes():
+    assert scene_shape(data_config({"name": "streets", "height": 16})) == SceneShape(12, 16, 256)
 
 
 def test_streets_splits_have_their_sizes_and_share_no_scene():
-    config = DataConfig(name="streets", height=16, width=32, count=8, seed=3)
+    config = StreetsData(height=16, width=32, count=8, seed=3)
     splits = {split: load_scenes(config, split) for split in ("train", "val", "test")}
     assert [len(split) for split in splits.values()] == [8, 2, 2]
     names = [name for split in splits.values() for name in split.names]

@@ -1,4 +1,4 @@
-"""Scenes (label maps with their images) and the one function that loads them by name.
+"""Scenes: label maps with their images.
 
 Legend: N scenes, K classes, H and W pixels.
 """
@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from semantic_palette.errors import InvalidInputError, SemanticPaletteError
-from semantic_palette.label_space import CAMVID, STREETS, LabelSpace
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette.label_space import LabelSpace
 from semantic_palette.palette import histogram
 
 Split = Literal["train", "val", "test"]
@@ -71,53 +71,6 @@ class Scenes:
         digest.update(np.ascontiguousarray(self.labels).data)
         digest.update(np.ascontiguousarray(self.images).data)
         return digest.hexdigest()
-
-
-@dataclass(kw_only=True, slots=True)
-class DataConfig:
-    """Which scenes to train on, and at what size."""
-
-    name: Literal["camvid", "streets"]
-    """`camvid` reads a folder in the layout of the SegNet tutorial; `streets` draws procedural scenes."""
-    root: str | None = None
-    """Folder of the data set (camvid only). Default: `camvid` in, or itself, the folder `$SEMANTIC_PALETTE_DATA`."""
-    height: int = 128
-    """Rows of a scene, in pixels."""
-    width: int = 256
-    """Columns of a scene, in pixels."""
-    count: int = 512
-    """Number of training scenes (streets only); a validation or test split has a quarter of it."""
-    seed: int = 0
-    """Seed of the scenes (streets only)."""
-
-
-def label_space_of(config: DataConfig) -> LabelSpace:
-    """The label space of a data set, known without reading it."""
-    return {"camvid": CAMVID, "streets": STREETS}[config.name]
-
-
-def load_scenes(config: DataConfig, split: Split) -> Scenes:
-    """The scenes of one split, at the configured size.
-
-    Raises:
-        InvalidInputError: a field of the config is not allowed.
-        DataError: the data set on disk is missing, incomplete or damaged; the message names the file.
-    """
-    # The readers build Scenes, so they import this module; importing them here breaks the circle.
-    from semantic_palette_training.data.camvid import camvid, camvid_root
-    from semantic_palette_training.data.streets import streets_split
-
-    for field in ("height", "width", "count"):
-        value = getattr(config, field)
-        if value < 1:
-            raise InvalidInputError(f"data.{field}", value, "it must be at least 1")
-    match config.name:
-        case "camvid":
-            return camvid(camvid_root(config.root), split, config.height, config.width)
-        case "streets":
-            return streets_split(split, config.count, config.seed, config.height, config.width)
-        case unknown:
-            raise InvalidInputError("data.name", unknown, "it must be camvid or streets")
 
 
 def check_ids(labels: NDArray[np.uint8], label_space: LabelSpace, source: str) -> None:

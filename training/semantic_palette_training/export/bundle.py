@@ -13,7 +13,8 @@ from typing import Any
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.manifest import MANIFEST_NAME, FileEntry, Manifest, ModelEntry, file_sha256, verify_files
-from semantic_palette_training.data.scenes import Scenes, load_scenes
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.export.errors import ExportError
 from semantic_palette_training.export.golden import golden_samples, write_golden
 from semantic_palette_training.export.model_card import SAMPLE_SHEET, model_card

@@ -14,7 +14,7 @@ from semantic_palette.errors import InvalidInputError, SemanticPaletteError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.config import from_plain
-from semantic_palette_training.data.scenes import DataConfig
+from semantic_palette_training.data.registry import DataConfig, data_config
 from semantic_palette_training.export.errors import ExportError
 from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
 from semantic_palette_training.models.progressive import LayoutGenerator, LayoutGeneratorConfig
@@ -94,7 +94,7 @@ def _read_recipe(directory: Path) -> tuple[dict[str, Any], DataConfig]:
     path = _require(directory / "recipe.yaml", directory, "palette,layout,image")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return dict(values), from_plain(DataConfig, values["data"], "data")
+        return dict(values), data_config(values["data"])
     except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise ExportError(f"{path}: is not a recipe: {error}") from error
 

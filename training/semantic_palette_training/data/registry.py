@@ -1,0 +1,100 @@
+"""The data sets that a recipe can name, and the functions that load them.
+
+A data set on disk gives a config dataclass and `source(config, split) -> SceneSource`; what is drawn instead of read
+gives `load(config, split) -> Scenes`. One line in `_DATASETS`, and one arm of `DataConfig`, add it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from semantic_palette.label_space import CAMVID, STREETS, LabelSpace
+from semantic_palette_training.config import from_plain, require_at_least
+from semantic_palette_training.data.camvid import CamvidData, camvid_source
+from semantic_palette_training.data.scene_files import SceneSource, read_scenes
+from semantic_palette_training.data.scenes import Scenes, Split
+from semantic_palette_training.data.streets import StreetsData, streets_split
+from semantic_palette_training.scene_shape import SceneShape
+
+#: Which scenes to train on, and at what size: one config class a data set, chosen by its field `name`.
+DataConfig: TypeAlias = CamvidData | StreetsData
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """How a data set is reached. The functions take an instance of its config class."""
+
+    label_space: Callable[[Any], LabelSpace]
+    source: Callable[[Any, Split], SceneSource] | None = None
+    load: Callable[[Any, Split], Scenes] | None = None
+    """Only where there are no files."""
+
+
+_DATASETS: Mapping[type, _Dataset] = {
+    CamvidData: _Dataset(lambda config: CAMVID, camvid_source),
+    StreetsData: _Dataset(lambda config: STREETS, load=streets_split),
+}
+
+
+def load_scenes(config: DataConfig, split: Split) -> Scenes:
+    """The scenes of one split, at the configured size.
+
+    Raises:
+        InvalidInputError: a field of the config is not allowed.
+        DataError: the data set on disk is missing, incomplete or damaged; the message names the file.
+    """
+    _require_size(config)
+    dataset = _DATASETS[type(config)]
+    if dataset.load is not None:
+        return dataset.load(config, split)
+    source = scene_source(config, split)
+    assert source is not None, "a data set is either read or drawn"
+    return read_scenes(source, config.height, config.width)
+
+
+def scene_source(config: DataConfig, split: Split) -> SceneSource | None:
+    """The files of one split, listed but not read; None for scenes that are drawn.
+
+    Raises:
+        DataError: the data set, or a folder of the split, is not there.
+    """
+    source = _DATASETS[type(config)].source
+    return None if source is None else source(config, split)
+
+
+def label_space_of(config: DataConfig) -> LabelSpace:
+    """The label space of a data set, known without reading its scenes.
+
+    Raises:
+        InvalidInputError: the label space is the user's own, and its file is not one.
+    """
+    return _DATASETS[type(config)].label_space(config)
+
+
+def scene_shape(config: DataConfig) -> SceneShape:
+    """What networks have to know of the scenes; raises as `label_space_of`, and for a size below one pixel."""
+    _require_size(config)
+    return SceneShape(label_space_of(config).num_classes, config.height, config.width)
+
+
+def data_config(values: Mapping[str, Any]) -> DataConfig:
+    """A data config from the YAML values of a recipe's `data`.
+
+    Raises:
+        InvalidInputError: an unknown data set, key or value; names the key by its full path.
+    """
+    return from_plain(_Holder, {"data": values}).data
+
+
+@dataclass(kw_only=True, slots=True)
+class _Holder:
+    """`from_plain` reads a union where a field has it."""
+
+    data: DataConfig
+
+
+def _require_size(config: DataConfig) -> None:
+    require_at_least("data.height", config.height, 1)
+    require_at_least("data.width", config.width, 1)
