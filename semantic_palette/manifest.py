@@ -13,11 +13,13 @@ Schema 2 holds any subset of these operations (B the free batch axis, K classes,
                    styles float32 [B, K, S], or neither                         -> image uint8 [B, H, W, 3]
     style_encoder  image uint8 [B, H, W, 3], labels uint8 [B, H, W]             -> styles float32 [B, K, S]
 
-and its golden.npz has an array `<operation>/<tensor>` for each of their inputs and outputs. The attribute `budget` of
-the editor says what its palette means: `region` (shares of the region times its area; background is the rest of the
-frame) or `additions` (what is to be added of each class, in shares of the frame; background is what stays). Schema 1
-holds layout, layout_scores and image with z, and its golden.npz has the arrays palettes, z_layout, labels, layouts,
-z_image and images.
+and its golden.npz has an array `<operation>/<tensor>` for each of their inputs and outputs; operations may have
+different numbers of golden samples (fewer where the output is large). The attribute `budget` of the editor says what
+its palette means: `region` (shares of the region times its area; background is the rest of the frame) or `additions`
+(what is to be added of each class, in shares of the frame; background is what stays).
+
+Schema 1 holds layout, layout_scores and image with z, and its golden.npz has the arrays palettes, z_layout, labels,
+layouts, z_image and images.
 """
 
 import hashlib

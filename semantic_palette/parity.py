@@ -60,7 +60,8 @@ def measure(
 
     What is measured follows from the name of the output in the manifest:
 
-        labels   equal_pixels, kl_change, forbidden_pixels; inputs has palette float32 [B, K]
+        labels   equal_pixels, kl_change, forbidden_pixels: of classes whose share is 0, where the expected output has
+                 another class; inputs has palette float32 [B, K]
         scores   the same of their arg-max, and max_error of the scores that are allowed
         edited   the same as labels over the pixels that may change, and outside_pixels: changed though they may not;
                  inputs has labels and mask uint8 [B, H, W] and palette float32 [B, E]
@@ -120,7 +121,7 @@ def _measure_labels(
     return {
         "equal_pixels": float(np.mean(labels_BHW == expected_BHW)),
         "kl_change": _kl_change(palette_BK, achieved_BK, wanted_BK),
-        "forbidden_pixels": float(achieved_BK[palette_BK == 0].sum() * labels_BHW[0].size),
+        "forbidden_pixels": _count_forbidden(palette_BK, labels_BHW, labels_BHW != expected_BHW),
     }
 
 
@@ -146,12 +147,10 @@ def _measure_edited(
         for labels in (edited_BHW, expected_BHW)
     ]
     shares = [histogram(labels.astype(np.uint8), num_classes + 1) for labels in painted]
-    forbidden_BE = palette_BE == 0
-    forbidden_BE[:, num_classes] = False
     return {
         "equal_pixels": float(np.mean((edited_BHW == expected_BHW)[inside_BHW])) if inside_BHW.any() else 1.0,
         "kl_change": _kl_change(palette_BE, *shares),
-        "forbidden_pixels": float(shares[0][forbidden_BE].sum() * edited_BHW[0].size),
+        "forbidden_pixels": _count_forbidden(palette_BE, edited_BHW, inside_BHW & (edited_BHW != expected_BHW)),
         "outside_pixels": float(np.count_nonzero((edited_BHW != before_BHW) & ~inside_BHW)),
     }
 
@@ -187,6 +186,16 @@ _MEASURES: dict[str, Callable[[Mapping[str, Array], Array, Array, Mapping[str, s
 def _kl_change(requested: Array, achieved: Array, wanted: Array) -> float:
     """Change of the mean KL(requested || .) from what is wanted to what was achieved, shares [B, K] or [B, E]."""
     return float(abs(kl_divergence(requested, achieved).mean() - kl_divergence(requested, wanted).mean()))
+
+
+def _count_forbidden(palette: Array, labels_BHW: Array, counted_BHW: Array) -> float:
+    """Pixels, of those counted, whose class has no share in its sample's palette [B, K] or [B, E].
+
+    Where the trained network itself paints such a class, as one without semantically-assisted activation may, the
+    engine is right to do so.
+    """
+    shares_BHW = np.take_along_axis(palette, labels_BHW.reshape(len(labels_BHW), -1).astype(np.intp), axis=1)
+    return float(np.count_nonzero((shares_BHW.reshape(labels_BHW.shape) == 0) & counted_BHW))
 
 
 def _check_ids(labels_BHW: Array, num_classes: int) -> None:
