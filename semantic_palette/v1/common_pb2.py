@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n semantic_palette/v1/common.proto\x12\x13semantic_palette.v1\"r\n\x07Palette\x12\x38\n\x06shares\x18\x01 \x03(\x0b\x32(.semantic_palette.v1.Palette.SharesEntry\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xd7\x02\n\x0b\x43onstraints\x12:\n\x05\x66ixed\x18\x01 \x03(\x0b\x32+.semantic_palette.v1.Constraints.FixedEntry\x12>\n\x07minimum\x18\x02 \x03(\x0b\x32-.semantic_palette.v1.Constraints.MinimumEntry\x12>\n\x07maximum\x18\x03 \x03(\x0b\x32-.semantic_palette.v1.Constraints.MaximumEntry\x1a,\n\nFixedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cMinimumEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cMaximumEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"m\n\x08LabelMap\x12\x34\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"f\n\x05Image\x12\x30\n\x06\x66ormat\x18\x01 \x01(\x0e\x32 .semantic_palette.v1.ImageFormat\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\".\n\x0e\x42undleSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"?\n\x0e\x42undleIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"a\n\x0e\x45ngineIdentity\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t*R\n\tAdherence\x12\x19\n\x15\x41\x44HERENCE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x44HERENCE_NATURAL\x10\x01\x12\x13\n\x0f\x41\x44HERENCE_EXACT\x10\x02*_\n\rLabelEncoding\x12\x1e\n\x1aLABEL_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12LABEL_ENCODING_PNG\x10\x01\x12\x16\n\x12LABEL_ENCODING_RAW\x10\x02*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x04*\xa0\x01\n\rPaletteOrigin\x12\x1e\n\x1aPALETTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14PALETTE_ORIGIN_GIVEN\x10\x01\x12\x1a\n\x16PALETTE_ORIGIN_SAMPLED\x10\x02\x12\x1c\n\x18PALETTE_ORIGIN_PROJECTED\x10\x03\x12\x1b\n\x17PALETTE_ORIGIN_MEASURED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n semantic_palette/v1/common.proto\x12\x13semantic_palette.v1\"r\n\x07Palette\x12\x38\n\x06shares\x18\x01 \x03(\x0b\x32(.semantic_palette.v1.Palette.SharesEntry\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xd7\x02\n\x0b\x43onstraints\x12:\n\x05\x66ixed\x18\x01 \x03(\x0b\x32+.semantic_palette.v1.Constraints.FixedEntry\x12>\n\x07minimum\x18\x02 \x03(\x0b\x32-.semantic_palette.v1.Constraints.MinimumEntry\x12>\n\x07maximum\x18\x03 \x03(\x0b\x32-.semantic_palette.v1.Constraints.MaximumEntry\x1a,\n\nFixedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cMinimumEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cMaximumEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"m\n\x08LabelMap\x12\x34\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"f\n\x05Image\x12\x30\n\x06\x66ormat\x18\x01 \x01(\x0e\x32 .semantic_palette.v1.ImageFormat\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"?\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\r\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\r\n\x05right\x18\x03 \x01(\r\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\r\"h\n\x06Region\x12\'\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x18.semantic_palette.v1.BoxH\x00\x12-\n\x04mask\x18\x02 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMapH\x00\x42\x06\n\x04\x61rea\"|\n\x0cShareTargets\x12=\n\x06shares\x18\x01 \x03(\x0b\x32-.semantic_palette.v1.ShareTargets.SharesEntry\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"z\n\x0bShareDeltas\x12<\n\x06\x64\x65ltas\x18\x01 \x03(\x0b\x32,.semantic_palette.v1.ShareDeltas.DeltasEntry\x1a-\n\x0b\x44\x65ltasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xac\x01\n\nLayoutEdit\x12+\n\x06region\x18\x01 \x01(\x0b\x32\x1b.semantic_palette.v1.Region\x12\x33\n\x06target\x18\x02 \x01(\x0b\x32!.semantic_palette.v1.ShareTargetsH\x00\x12\x32\n\x06\x64\x65ltas\x18\x03 \x01(\x0b\x32 .semantic_palette.v1.ShareDeltasH\x00\x42\x08\n\x06\x63hange\"\x89\x01\n\x0cRegionShares\x12/\n\trequested\x18\x01 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12.\n\x08\x61\x63hieved\x18\x02 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\n\n\x02kl\x18\x03 \x01(\x01\x12\x0c\n\x04\x61rea\x18\x04 \x01(\x01\".\n\x0e\x42undleSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"?\n\x0e\x42undleIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"a\n\x0e\x45ngineIdentity\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t*R\n\tAdherence\x12\x19\n\x15\x41\x44HERENCE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x44HERENCE_NATURAL\x10\x01\x12\x13\n\x0f\x41\x44HERENCE_EXACT\x10\x02*_\n\rLabelEncoding\x12\x1e\n\x1aLABEL_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12LABEL_ENCODING_PNG\x10\x01\x12\x16\n\x12LABEL_ENCODING_RAW\x10\x02*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x04*\xbb\x01\n\rPaletteOrigin\x12\x1e\n\x1aPALETTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14PALETTE_ORIGIN_GIVEN\x10\x01\x12\x1a\n\x16PALETTE_ORIGIN_SAMPLED\x10\x02\x12\x1c\n\x18PALETTE_ORIGIN_PROJECTED\x10\x03\x12\x1b\n\x17PALETTE_ORIGIN_MEASURED\x10\x04\x12\x19\n\x15PALETTE_ORIGIN_EDITED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,14 +39,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSTRAINTS_MINIMUMENTRY']._serialized_options = b'8\001'
   _globals['_CONSTRAINTS_MAXIMUMENTRY']._loaded_options = None
   _globals['_CONSTRAINTS_MAXIMUMENTRY']._serialized_options = b'8\001'
-  _globals['_ADHERENCE']._serialized_start=946
-  _globals['_ADHERENCE']._serialized_end=1028
-  _globals['_LABELENCODING']._serialized_start=1030
-  _globals['_LABELENCODING']._serialized_end=1125
-  _globals['_IMAGEFORMAT']._serialized_start=1128
-  _globals['_IMAGEFORMAT']._serialized_end=1261
-  _globals['_PALETTEORIGIN']._serialized_start=1264
-  _globals['_PALETTEORIGIN']._serialized_end=1424
+  _globals['_SHARETARGETS_SHARESENTRY']._loaded_options = None
+  _globals['_SHARETARGETS_SHARESENTRY']._serialized_options = b'8\001'
+  _globals['_SHAREDELTAS_DELTASENTRY']._loaded_options = None
+  _globals['_SHAREDELTAS_DELTASENTRY']._serialized_options = b'8\001'
+  _globals['_ADHERENCE']._serialized_start=1682
+  _globals['_ADHERENCE']._serialized_end=1764
+  _globals['_LABELENCODING']._serialized_start=1766
+  _globals['_LABELENCODING']._serialized_end=1861
+  _globals['_IMAGEFORMAT']._serialized_start=1864
+  _globals['_IMAGEFORMAT']._serialized_end=1997
+  _globals['_PALETTEORIGIN']._serialized_start=2000
+  _globals['_PALETTEORIGIN']._serialized_end=2187
   _globals['_PALETTE']._serialized_start=57
   _globals['_PALETTE']._serialized_end=171
   _globals['_PALETTE_SHARESENTRY']._serialized_start=126
@@ -63,10 +67,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABELMAP']._serialized_end=628
   _globals['_IMAGE']._serialized_start=630
   _globals['_IMAGE']._serialized_end=732
-  _globals['_BUNDLESELECTOR']._serialized_start=734
-  _globals['_BUNDLESELECTOR']._serialized_end=780
-  _globals['_BUNDLEIDENTITY']._serialized_start=782
-  _globals['_BUNDLEIDENTITY']._serialized_end=845
-  _globals['_ENGINEIDENTITY']._serialized_start=847
-  _globals['_ENGINEIDENTITY']._serialized_end=944
+  _globals['_BOX']._serialized_start=734
+  _globals['_BOX']._serialized_end=797
+  _globals['_REGION']._serialized_start=799
+  _globals['_REGION']._serialized_end=903
+  _globals['_SHARETARGETS']._serialized_start=905
+  _globals['_SHARETARGETS']._serialized_end=1029
+  _globals['_SHARETARGETS_SHARESENTRY']._serialized_start=126
+  _globals['_SHARETARGETS_SHARESENTRY']._serialized_end=171
+  _globals['_SHAREDELTAS']._serialized_start=1031
+  _globals['_SHAREDELTAS']._serialized_end=1153
+  _globals['_SHAREDELTAS_DELTASENTRY']._serialized_start=1108
+  _globals['_SHAREDELTAS_DELTASENTRY']._serialized_end=1153
+  _globals['_LAYOUTEDIT']._serialized_start=1156
+  _globals['_LAYOUTEDIT']._serialized_end=1328
+  _globals['_REGIONSHARES']._serialized_start=1331
+  _globals['_REGIONSHARES']._serialized_end=1468
+  _globals['_BUNDLESELECTOR']._serialized_start=1470
+  _globals['_BUNDLESELECTOR']._serialized_end=1516
+  _globals['_BUNDLEIDENTITY']._serialized_start=1518
+  _globals['_BUNDLEIDENTITY']._serialized_end=1581
+  _globals['_ENGINEIDENTITY']._serialized_start=1583
+  _globals['_ENGINEIDENTITY']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,7 @@ class PaletteOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PALETTE_ORIGIN_SAMPLED: _ClassVar[PaletteOrigin]
     PALETTE_ORIGIN_PROJECTED: _ClassVar[PaletteOrigin]
     PALETTE_ORIGIN_MEASURED: _ClassVar[PaletteOrigin]
+    PALETTE_ORIGIN_EDITED: _ClassVar[PaletteOrigin]
 ADHERENCE_UNSPECIFIED: Adherence
 ADHERENCE_NATURAL: Adherence
 ADHERENCE_EXACT: Adherence
@@ -50,6 +51,7 @@ PALETTE_ORIGIN_GIVEN: PaletteOrigin
 PALETTE_ORIGIN_SAMPLED: PaletteOrigin
 PALETTE_ORIGIN_PROJECTED: PaletteOrigin
 PALETTE_ORIGIN_MEASURED: PaletteOrigin
+PALETTE_ORIGIN_EDITED: PaletteOrigin
 
 class Palette(_message.Message):
     __slots__ = ("shares",)
@@ -118,6 +120,74 @@ class Image(_message.Message):
     width: int
     data: bytes
     def __init__(self, format: _Optional[_Union[ImageFormat, str]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("left", "top", "right", "bottom")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    def __init__(self, left: _Optional[int] = ..., top: _Optional[int] = ..., right: _Optional[int] = ..., bottom: _Optional[int] = ...) -> None: ...
+
+class Region(_message.Message):
+    __slots__ = ("box", "mask")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    box: Box
+    mask: LabelMap
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., mask: _Optional[_Union[LabelMap, _Mapping]] = ...) -> None: ...
+
+class ShareTargets(_message.Message):
+    __slots__ = ("shares",)
+    class SharesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.ScalarMap[str, float]
+    def __init__(self, shares: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class ShareDeltas(_message.Message):
+    __slots__ = ("deltas",)
+    class DeltasEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
+    deltas: _containers.ScalarMap[str, float]
+    def __init__(self, deltas: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class LayoutEdit(_message.Message):
+    __slots__ = ("region", "target", "deltas")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
+    region: Region
+    target: ShareTargets
+    deltas: ShareDeltas
+    def __init__(self, region: _Optional[_Union[Region, _Mapping]] = ..., target: _Optional[_Union[ShareTargets, _Mapping]] = ..., deltas: _Optional[_Union[ShareDeltas, _Mapping]] = ...) -> None: ...
+
+class RegionShares(_message.Message):
+    __slots__ = ("requested", "achieved", "kl", "area")
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    ACHIEVED_FIELD_NUMBER: _ClassVar[int]
+    KL_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    requested: Palette
+    achieved: Palette
+    kl: float
+    area: float
+    def __init__(self, requested: _Optional[_Union[Palette, _Mapping]] = ..., achieved: _Optional[_Union[Palette, _Mapping]] = ..., kl: _Optional[float] = ..., area: _Optional[float] = ...) -> None: ...
 
 class BundleSelector(_message.Message):
     __slots__ = ("name", "digest")

@@ -54,7 +54,7 @@ class GeneratePairsRequest(_message.Message):
     def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., palettes: _Optional[_Union[PaletteList, _Mapping]] = ..., sampling: _Optional[_Union[PaletteSampling, _Mapping]] = ..., layouts: _Optional[_Union[LayoutList, _Mapping]] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("bundle", "seed", "index", "adherence", "deterministic", "palette_origin", "layout_engine", "image_engine", "service_version")
+    __slots__ = ("bundle", "seed", "index", "adherence", "deterministic", "palette_origin", "layout_engine", "image_engine", "service_version", "edit")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class Provenance(_message.Message):
     LAYOUT_ENGINE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_ENGINE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleIdentity
     seed: int
     index: int
@@ -73,7 +74,16 @@ class Provenance(_message.Message):
     layout_engine: _common_pb2.EngineIdentity
     image_engine: _common_pb2.EngineIdentity
     service_version: str
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., palette_origin: _Optional[_Union[_common_pb2.PaletteOrigin, str]] = ..., layout_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., image_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., service_version: _Optional[str] = ...) -> None: ...
+    edit: EditOrigin
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., palette_origin: _Optional[_Union[_common_pb2.PaletteOrigin, str]] = ..., layout_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., image_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., service_version: _Optional[str] = ..., edit: _Optional[_Union[EditOrigin, _Mapping]] = ...) -> None: ...
+
+class EditOrigin(_message.Message):
+    __slots__ = ("seed", "index")
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    seed: int
+    index: int
+    def __init__(self, seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class Pair(_message.Message):
     __slots__ = ("layout", "image", "requested", "achieved", "kl", "provenance")
@@ -96,3 +106,47 @@ class GeneratePairsResponse(_message.Message):
     PAIR_FIELD_NUMBER: _ClassVar[int]
     pair: Pair
     def __init__(self, pair: _Optional[_Union[Pair, _Mapping]] = ...) -> None: ...
+
+class EditSource(_message.Message):
+    __slots__ = ("layout", "image", "edit", "seed", "index")
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    layout: _common_pb2.LabelMap
+    image: _common_pb2.Image
+    edit: _common_pb2.LayoutEdit
+    seed: int
+    index: int
+    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., image: _Optional[_Union[_common_pb2.Image, _Mapping]] = ..., edit: _Optional[_Union[_common_pb2.LayoutEdit, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class EditPairsRequest(_message.Message):
+    __slots__ = ("bundle", "count", "seed", "first_index", "sources", "deterministic", "label_encoding", "image_format", "image_quality")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
+    LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    bundle: _common_pb2.BundleSelector
+    count: int
+    seed: int
+    first_index: int
+    sources: _containers.RepeatedCompositeFieldContainer[EditSource]
+    deterministic: bool
+    label_encoding: _common_pb2.LabelEncoding
+    image_format: _common_pb2.ImageFormat
+    image_quality: int
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[EditSource, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ...) -> None: ...
+
+class EditPairsResponse(_message.Message):
+    __slots__ = ("pair", "region")
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    pair: Pair
+    region: _common_pb2.RegionShares
+    def __init__(self, pair: _Optional[_Union[Pair, _Mapping]] = ..., region: _Optional[_Union[_common_pb2.RegionShares, _Mapping]] = ...) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class FactoryServiceStub:
-    """Streams labelled pairs.
+    """Streams labelled pairs, made or edited. A bundle without a model that a call needs answers NOT_FOUND and says what the
+    bundle has.
     """
 
     def __init__(self, channel):
@@ -40,16 +41,31 @@ class FactoryServiceStub:
                 request_serializer=semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsRequest.SerializeToString,
                 response_deserializer=semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsResponse.FromString,
                 _registered_method=True)
+        self.EditPairs = channel.unary_stream(
+                '/semantic_palette.v1.FactoryService/EditPairs',
+                request_serializer=semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsRequest.SerializeToString,
+                response_deserializer=semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsResponse.FromString,
+                _registered_method=True)
 
 
 class FactoryServiceServicer:
-    """Streams labelled pairs.
+    """Streams labelled pairs, made or edited. A bundle without a model that a call needs answers NOT_FOUND and says what the
+    bundle has.
     """
 
     def GeneratePairs(self, request, context):
         """Streams count pairs in order of index, from first_index. A broken stream is resumed by asking again with first_index
         set to the first missing index and bundle.digest to the digest of the pairs already received. The stream produces no
         faster than its reader reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditPairs(self, request, context):
+        """Streams count edited pairs in order of index, from first_index, and is resumed as GeneratePairs is. Outside of the
+        region of an edit neither the layout nor the image changes, bit for bit; a JPEG image is encoded anew, which changes
+        pixels everywhere by what JPEG loses, so ask for a lossless format where that matters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +79,11 @@ def add_FactoryServiceServicer_to_server(servicer, server):
                     request_deserializer=semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsRequest.FromString,
                     response_serializer=semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsResponse.SerializeToString,
             ),
+            'EditPairs': grpc.unary_stream_rpc_method_handler(
+                    servicer.EditPairs,
+                    request_deserializer=semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsRequest.FromString,
+                    response_serializer=semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'semantic_palette.v1.FactoryService', rpc_method_handlers)
@@ -72,7 +93,8 @@ def add_FactoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FactoryService:
-    """Streams labelled pairs.
+    """Streams labelled pairs, made or edited. A bundle without a model that a call needs answers NOT_FOUND and says what the
+    bundle has.
     """
 
     @staticmethod
@@ -92,6 +114,33 @@ class FactoryService:
             '/semantic_palette.v1.FactoryService/GeneratePairs',
             semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsRequest.SerializeToString,
             semantic__palette_dot_v1_dot_factory__service__pb2.GeneratePairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditPairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/semantic_palette.v1.FactoryService/EditPairs',
+            semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsRequest.SerializeToString,
+            semantic__palette_dot_v1_dot_factory__service__pb2.EditPairsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,15 +7,25 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class StyleReference(_message.Message):
+    __slots__ = ("image", "layout")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    image: _common_pb2.Image
+    layout: _common_pb2.LabelMap
+    def __init__(self, image: _Optional[_Union[_common_pb2.Image, _Mapping]] = ..., layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ...) -> None: ...
+
 class ImageItem(_message.Message):
-    __slots__ = ("layout", "seed", "index")
+    __slots__ = ("layout", "seed", "index", "reference")
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
     layout: _common_pb2.LabelMap
     seed: int
     index: int
-    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+    reference: StyleReference
+    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ..., reference: _Optional[_Union[StyleReference, _Mapping]] = ...) -> None: ...
 
 class TranslateLayoutsRequest(_message.Message):
     __slots__ = ("bundle", "items", "image_format", "image_quality", "deterministic")

@@ -52,3 +52,45 @@ class GenerateLayoutsResponse(_message.Message):
     layouts: _containers.RepeatedCompositeFieldContainer[GeneratedLayout]
     engine: _common_pb2.EngineIdentity
     def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., layouts: _Optional[_Iterable[_Union[GeneratedLayout, _Mapping]]] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ...) -> None: ...
+
+class EditItem(_message.Message):
+    __slots__ = ("layout", "edit", "seed", "index")
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    layout: _common_pb2.LabelMap
+    edit: _common_pb2.LayoutEdit
+    seed: int
+    index: int
+    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., edit: _Optional[_Union[_common_pb2.LayoutEdit, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class EditLayoutsRequest(_message.Message):
+    __slots__ = ("bundle", "items", "deterministic", "label_encoding")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
+    LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
+    bundle: _common_pb2.BundleSelector
+    items: _containers.RepeatedCompositeFieldContainer[EditItem]
+    deterministic: bool
+    label_encoding: _common_pb2.LabelEncoding
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[EditItem, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ...) -> None: ...
+
+class EditedLayout(_message.Message):
+    __slots__ = ("layout", "region")
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    layout: _common_pb2.LabelMap
+    region: _common_pb2.RegionShares
+    def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., region: _Optional[_Union[_common_pb2.RegionShares, _Mapping]] = ...) -> None: ...
+
+class EditLayoutsResponse(_message.Message):
+    __slots__ = ("bundle", "layouts", "engine")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUTS_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    bundle: _common_pb2.BundleIdentity
+    layouts: _containers.RepeatedCompositeFieldContainer[EditedLayout]
+    engine: _common_pb2.EngineIdentity
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., layouts: _Optional[_Iterable[_Union[EditedLayout, _Mapping]]] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ...) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class LayoutServiceStub:
-    """Generates layouts whose class proportions follow palettes.
+    """Generates layouts whose class proportions follow palettes, and edits layouts so that those of a region do. A bundle
+    without the model that a call needs answers NOT_FOUND and says what the bundle has.
     """
 
     def __init__(self, channel):
@@ -40,14 +41,28 @@ class LayoutServiceStub:
                 request_serializer=semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsRequest.SerializeToString,
                 response_deserializer=semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsResponse.FromString,
                 _registered_method=True)
+        self.EditLayouts = channel.unary_unary(
+                '/semantic_palette.v1.LayoutService/EditLayouts',
+                request_serializer=semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsRequest.SerializeToString,
+                response_deserializer=semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsResponse.FromString,
+                _registered_method=True)
 
 
 class LayoutServiceServicer:
-    """Generates layouts whose class proportions follow palettes.
+    """Generates layouts whose class proportions follow palettes, and edits layouts so that those of a region do. A bundle
+    without the model that a call needs answers NOT_FOUND and says what the bundle has.
     """
 
     def GenerateLayouts(self, request, context):
         """One layout an item. All succeed or the call fails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditLayouts(self, request, context):
+        """One edited layout an item. All succeed or the call fails. Adherence is natural, the editor's own: close, not exact.
+        Outside of an item's region nothing changes, bit for bit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +76,11 @@ def add_LayoutServiceServicer_to_server(servicer, server):
                     request_deserializer=semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsRequest.FromString,
                     response_serializer=semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsResponse.SerializeToString,
             ),
+            'EditLayouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditLayouts,
+                    request_deserializer=semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsRequest.FromString,
+                    response_serializer=semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'semantic_palette.v1.LayoutService', rpc_method_handlers)
@@ -70,7 +90,8 @@ def add_LayoutServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LayoutService:
-    """Generates layouts whose class proportions follow palettes.
+    """Generates layouts whose class proportions follow palettes, and edits layouts so that those of a region do. A bundle
+    without the model that a call needs answers NOT_FOUND and says what the bundle has.
     """
 
     @staticmethod
@@ -90,6 +111,33 @@ class LayoutService:
             '/semantic_palette.v1.LayoutService/GenerateLayouts',
             semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsRequest.SerializeToString,
             semantic__palette_dot_v1_dot_layout__service__pb2.GenerateLayoutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditLayouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/semantic_palette.v1.LayoutService/EditLayouts',
+            semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsRequest.SerializeToString,
+            semantic__palette_dot_v1_dot_layout__service__pb2.EditLayoutsResponse.FromString,
             options,
             channel_credentials,
             insecure,
