@@ -35,7 +35,8 @@ def philox_bits(seed: int, index: int, stage: str, count: int) -> Uint64Array:
     Args:
         seed: From 0 to 2^64 - 1.
         index: Sample index, from 0 to 2^64 - 1.
-        stage: What the noise is for: palette, layout or image. Streams of different stages are independent.
+        stage: What the noise is for: palette, layout, image, edit (of a layout) or style (which looks are borrowed).
+            Streams of different stages are independent.
         count: Number of words.
 
     Raises:

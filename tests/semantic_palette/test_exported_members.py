@@ -30,7 +30,7 @@ def test_importing_the_package_loads_no_optional_or_heavy_library() -> None:
 
 
 def test_algorithm_modules_load_nothing_but_numpy_and_the_standard_library() -> None:
-    modules = ["label_space", "palette", "constraints", "palette_model", "budget", "noise", "manifest"]
+    modules = ["label_space", "palette", "constraints", "palette_model", "budget", "editing", "noise", "manifest"]
     code = (
         "import sys, importlib, types\n"
         "package = types.ModuleType('semantic_palette')\n"
