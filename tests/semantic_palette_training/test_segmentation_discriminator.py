@@ -9,12 +9,13 @@ from semantic_palette_training.models.segmentation_discriminator import (
     SegmentationDiscriminator,
     SegmentationDiscriminatorConfig,
 )
+from semantic_palette_training.scene_shape import SceneShape
 
 
 @pytest.fixture
 def network() -> SegmentationDiscriminator:
     torch.manual_seed(0)
-    return SegmentationDiscriminator(SegmentationDiscriminatorConfig(num_classes=2, widths=(8, 8, 12)))
+    return SegmentationDiscriminator(SegmentationDiscriminatorConfig(widths=(8, 8, 12)), SceneShape(2, 16, 24))
 
 
 def test_every_pixel_has_logits_for_the_classes_and_for_fake(network: SegmentationDiscriminator) -> None:

@@ -12,14 +12,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.models.layers import leaky_relu
+from semantic_palette_training.scene_shape import SceneShape
 
 
 @dataclass(kw_only=True, slots=True)
 class SegmentationDiscriminatorConfig:
     """Shape of a segmentation discriminator."""
 
-    num_classes: int
-    """Classes of the label space; the network adds one for fake pixels."""
     widths: tuple[int, ...] = (32, 64, 96, 128)
     """Channels of each level, finest first; the first works at half the image's resolution."""
 
@@ -32,9 +31,10 @@ class SegmentationDiscriminator(nn.Module):
     section 3); there is no other normalisation, so a sample's logits do not depend on the batch.
     """
 
-    def __init__(self, config: SegmentationDiscriminatorConfig) -> None:
+    def __init__(self, config: SegmentationDiscriminatorConfig, shape: SceneShape) -> None:
         super().__init__()
         self.config = config
+        self.in_channels = 3
         widths = config.widths
         steps = list(pairwise(widths))
         self.stem = _conv(3 * 4, widths[0], 3)
@@ -42,7 +42,7 @@ class SegmentationDiscriminator(nn.Module):
         self.middle = _conv(widths[-1], widths[-1], 3)
         self.lateral = nn.ModuleList(_conv(d, c, 1) for c, d in steps)
         self.up = nn.ModuleList(_conv(c, c, 3) for c in widths[:-1])
-        self.head = _conv(widths[0], 4 * (config.num_classes + 1), 1)
+        self.head = _conv(widths[0], 4 * (shape.num_classes + 1), 1)
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
         """Logits [B, K+1, H, W]; the last channel means fake.

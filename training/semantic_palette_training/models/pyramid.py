@@ -1,10 +1,11 @@
-"""The image generator: a label map and a latent vector to a photo-like image.
+"""Our image generator: a label map and a latent vector to a photo-like image, from small to full size.
 
 Legend: B batch, K classes, C channels, H and W pixels, Z latent size.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +13,19 @@ from torch.nn import functional
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.models.layers import LEAKY_SLOPE, EqualisedConv2d, leaky_relu
-from semantic_palette_training.models.spade import LayoutNorm, NormName, layout_pyramid, one_hot
+from semantic_palette_training.models.layout_to_image import LayoutToImage
+from semantic_palette_training.models.spade import LayoutNorm, NormName, layout_pyramid
+from semantic_palette_training.scene_shape import SceneShape
 
 RGB_GAIN = 4.0
 """Speed at which the RGB outputs learn, in units of the equalised learning rate."""
 
 
 @dataclass(kw_only=True, slots=True)
-class ImageGeneratorConfig:
-    """Shape of an image generator."""
+class PyramidConfig:
+    """Shape of a pyramid generator."""
 
-    num_classes: int
-    """Classes of the label space."""
-    height: int
-    """Rows of the full-size image, in pixels."""
-    width: int
-    """Columns of the full-size image, in pixels."""
+    name: Literal["pyramid"] = "pyramid"
     latent_size: int = 16
     """Components of the latent vector, which decides the appearance."""
     widths: tuple[int, ...] = (128, 128, 128, 80, 48, 16)
@@ -41,9 +39,9 @@ class ImageGeneratorConfig:
 class Level(nn.Module):
     """One resolution: a residual block and its RGB output, a layout-modulated normalisation before each convolution."""
 
-    def __init__(self, channels: int, config: ImageGeneratorConfig) -> None:
+    def __init__(self, channels: int, config: PyramidConfig, num_classes: int) -> None:
         super().__init__()
-        shape = (channels, config.num_classes, config.latent_size, config.norm, config.spade_hidden)
+        shape = (channels, num_classes, config.latent_size, config.norm, config.spade_hidden)
         self.norm_0 = LayoutNorm(*shape)
         self.conv_0 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm_1 = LayoutNorm(*shape)
@@ -62,7 +60,7 @@ class Level(nn.Module):
         return x_BCHW, self.to_rgb(leaky_relu(self.norm_rgb(x_BCHW, layout_BKHW, z_BZ)))
 
 
-class ImageGenerator(nn.Module):
+class PyramidGenerator(LayoutToImage):
     """A pyramid of residual blocks whose RGB outputs add up.
 
     Every level doubles the resolution and adds a correction to the upsampled image of the level before, so the
@@ -70,39 +68,33 @@ class ImageGenerator(nn.Module):
     zero, changes nothing of what has been learned. Channels are reduced before upsampling, where it is 4x cheaper.
     """
 
-    def __init__(self, config: ImageGeneratorConfig) -> None:
-        super().__init__()
+    grows: ClassVar[bool] = True
+
+    def __init__(self, config: PyramidConfig, shape: SceneShape) -> None:
+        super().__init__(shape)
         scale = 2 ** (len(config.widths) - 1)
-        if config.height % scale or config.width % scale:
+        if shape.height % scale or shape.width % scale:
             raise InvalidInputError(
-                "image.widths", config.widths, f"{config.height}x{config.width} must be a multiple of 2^(levels-1)"
+                "generator.widths", config.widths, f"{shape.height}x{shape.width} must be a multiple of 2^(levels-1)"
             )
         self.config = config
-        self.register_buffer("position_1PHW", _positions(config.height // scale, config.width // scale), False)
+        self.latent_size = config.latent_size
+        self.register_buffer("position_1PHW", _positions(shape.height // scale, shape.width // scale), False)
         widths = config.widths
-        self.stem = nn.Conv2d(config.num_classes + config.latent_size + 2, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(shape.num_classes + config.latent_size + 2, widths[0], 3, padding=1)
         self.reduce = nn.ModuleList(nn.Conv2d(c, d, 1) for c, d in pairwise(widths))
-        self.levels = nn.ModuleList(Level(channels, config) for channels in widths)
+        self.levels = nn.ModuleList(Level(channels, config, shape.num_classes) for channels in widths)
 
-    def forward(self, labels_BHW: Tensor, z_BZ: Tensor) -> Tensor:
-        """Images float32 [B, 3, H, W], in evaluation mode within [-1, 1].
-
-        Args:
-            labels_BHW: class ids, uint8 or int64; H and W are the full size, or that size halved a number of times.
-            z_BZ: float32, standard normal.
-        """
-        return self.from_layout(one_hot(labels_BHW, self.config.num_classes), z_BZ)
-
-    def from_layout(self, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:
-        """The same for a soft layout: float32 [B, K, H, W], shares that sum to 1 at every pixel."""
+    def from_layout(self, layout_BKHW: Tensor, code: Tensor) -> Tensor:
+        """Images of a layout of the full size, or of that size halved a number of times; see the base class."""
         pyramid = layout_pyramid(layout_BKHW, self._num_levels(layout_BKHW))
-        x_BCHW = self._bottom(pyramid[0], z_BZ)
+        x_BCHW = self._bottom(pyramid[0], code)
         rgb_B3HW = torch.zeros_like(pyramid[0][:, :3])
         for level, layout in enumerate(pyramid):
             if level > 0:
                 x_BCHW = functional.interpolate(self.reduce[level - 1](x_BCHW), scale_factor=2.0, mode="nearest")
                 rgb_B3HW = functional.interpolate(rgb_B3HW, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x_BCHW, correction_B3HW = self.levels[level](x_BCHW, layout, z_BZ)
+            x_BCHW, correction_B3HW = self.levels[level](x_BCHW, layout, code)
             rgb_B3HW = rgb_B3HW + correction_B3HW
         # A bounded output would have no gradient where it is most wrong, so only finished images are cut to range.
         return rgb_B3HW.float() if self.training else rgb_B3HW.float().clamp(-1.0, 1.0)
@@ -111,10 +103,10 @@ class ImageGenerator(nn.Module):
         """How many of the levels make an image of this size."""
         height, width = layout_BKHW.shape[2:]
         for halvings in range(len(self.config.widths)):
-            if (height << halvings, width << halvings) == (self.config.height, self.config.width):
+            if (height << halvings, width << halvings) == (self.shape.height, self.shape.width):
                 return len(self.config.widths) - halvings
         raise InvalidInputError(
-            "labels", (height, width), f"{self.config.height}x{self.config.width}, or that halved, is expected"
+            "labels", (height, width), f"{self.shape.height}x{self.shape.width}, or that halved, is expected"
         )
 
     def _bottom(self, layout_BKHW: Tensor, z_BZ: Tensor) -> Tensor:

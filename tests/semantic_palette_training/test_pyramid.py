@@ -1,4 +1,4 @@
-"""The image generator: sizes, what its output depends on, growth, cost."""
+"""The pyramid generator: sizes, what its output depends on, growth, cost."""
 
 from dataclasses import replace
 
@@ -8,16 +8,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import from_plain, to_plain
-from semantic_palette_training.models.image_generator import ImageGenerator, ImageGeneratorConfig
+from semantic_palette_training.models.pyramid import PyramidConfig, PyramidGenerator
 from semantic_palette_training.models.spade import NormName
+from semantic_palette_training.scene_shape import SceneShape
 
-SMALL = ImageGeneratorConfig(num_classes=3, height=16, width=32, latent_size=4, widths=(8, 8, 6), spade_hidden=8)
+SMALL = PyramidConfig(latent_size=4, widths=(8, 8, 6), spade_hidden=8)
+SHAPE = SceneShape(3, 16, 32)
 
 
-def generator(config: ImageGeneratorConfig = SMALL) -> ImageGenerator:
+def generator(config: PyramidConfig = SMALL) -> PyramidGenerator:
     """In evaluation mode, with RGB outputs that are not at their initial zero."""
     torch.manual_seed(0)
-    network = ImageGenerator(config).eval()
+    network = PyramidGenerator(config, SHAPE).eval()
     for name, parameter in network.named_parameters():
         if "to_rgb.weight" in name:
             torch.nn.init.normal_(parameter)
@@ -93,7 +95,7 @@ def test_a_new_level_changes_nothing_of_what_was_learned() -> None:
 @torch.no_grad()
 def test_the_initial_image_is_grey() -> None:
     labels, z = scene(1)
-    assert float(ImageGenerator(SMALL)(labels, z).abs().max()) == 0.0
+    assert float(PyramidGenerator(SMALL, SHAPE)(labels, z).abs().max()) == 0.0
 
 
 def test_a_size_that_is_no_level_is_an_error_that_says_what_is() -> None:
@@ -105,20 +107,21 @@ def test_a_size_that_is_no_level_is_an_error_that_says_what_is() -> None:
 
 def test_levels_that_do_not_divide_the_size_are_an_error() -> None:
     with pytest.raises(InvalidInputError, match="widths"):
-        ImageGenerator(replace(SMALL, height=18))
+        PyramidGenerator(SMALL, SceneShape(3, 18, 32))
 
 
 def test_the_config_survives_plain_values() -> None:
-    assert from_plain(ImageGeneratorConfig, to_plain(SMALL)) == SMALL
+    assert from_plain(PyramidConfig, to_plain(SMALL)) == SMALL
 
 
 def test_the_default_costs_about_one_gmac_and_spade_several_times_that() -> None:
     costs = {}
     for norm in ("class_adaptive", "spade"):
-        config = ImageGeneratorConfig(num_classes=12, height=128, width=256, norm=norm)
+        config = PyramidConfig(norm=norm)
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad(), torch.device("meta"):
-            ImageGenerator(config)(torch.zeros(1, 128, 256, dtype=torch.uint8), torch.zeros(1, config.latent_size))
+            network = PyramidGenerator(config, SceneShape(12, 128, 256))
+            network(torch.zeros(1, 128, 256, dtype=torch.uint8), torch.zeros(1, *network.code_shape))
         costs[norm] = counter.get_total_flops() / 2e9
     assert costs["class_adaptive"] < 1.2
     assert costs["spade"] > 3 * costs["class_adaptive"]
