@@ -4,8 +4,9 @@ Legend: B batch, Z latent, K classes, E = K + 1 classes with the background last
 Level l has 2^l times the base resolution.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_training.models.editor_blocks import SpadeResidualBlock
 from semantic_palette_training.models.layers import EqualisedConv2d, EqualisedLinear, leaky_relu, pixel_norm
 from semantic_palette_training.models.saa import SaaOutput, saa
-from semantic_palette_training.models.spade import one_hot
+from semantic_palette_training.models.spade import LayoutNorm, SpadeBlock, one_hot, sampled_layout
 from semantic_palette_training.scene_shape import SceneShape
 
 BudgetName = Literal["region", "additions"]
@@ -70,27 +70,18 @@ def empty_region(layout_BKHW: Tensor, region_BHW: Tensor) -> Tensor:
     return torch.where(region_BHW[:, None] > 0, 1.0 / layout_BKHW.shape[1], layout_BKHW)
 
 
-def nearest_pyramid(layout_BKHW: Tensor, num_levels: int) -> list[Tensor]:
-    """The layout at `num_levels` resolutions, coarsest first, by nearest neighbour at cell centres.
-
-    Averaging would mix the mark of an emptied region with what surrounds it.
-    """
-    strides = [2**level for level in reversed(range(num_levels))]
-    return [layout_BKHW[:, :, stride // 2 :: stride, stride // 2 :: stride] for stride in strides]
-
-
 class _BaseBlock(nn.Module):
     """Noise, palette and layout to features at the base resolution."""
 
-    def __init__(self, in_features: int, size: tuple[int, int, int], num_classes: int, hidden: int) -> None:
+    def __init__(self, in_features: int, size: tuple[int, int, int], make_norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.size = size
         channels, height, width = size
         self.dense = EqualisedLinear(in_features, channels * height * width, gain=2**0.5 / 4)
-        self.block = SpadeResidualBlock(channels, channels, num_classes, hidden)
+        self.block = SpadeBlock(channels, channels, make_norm)
 
     def forward(self, code_BF: Tensor, layout_BKHW: Tensor) -> Tensor:
-        features: Tensor = self.block(self.dense(code_BF).unflatten(1, self.size), layout_BKHW)
+        features: Tensor = self.block(self.dense(code_BF).unflatten(1, self.size), layout_BKHW, code_BF[:, :0])
         return features
 
 
@@ -111,10 +102,11 @@ class LayoutEditor(nn.Module):
         widths, classes = config.widths, shape.num_classes
         base = _base_resolution(config, shape)
         code_size = config.latent_size + classes + 1
-        self.base = _BaseBlock(code_size, (widths[0], *base), classes, config.spade_hidden)
-        self.blocks = nn.ModuleList(
-            SpadeResidualBlock(a, b, classes, config.spade_hidden) for a, b in itertools.pairwise(widths)
+        make_norm = functools.partial(
+            LayoutNorm, num_classes=classes, latent_size=0, norm="spade", spade_hidden=config.spade_hidden
         )
+        self.base = _BaseBlock(code_size, (widths[0], *base), make_norm)
+        self.blocks = nn.ModuleList(SpadeBlock(a, b, make_norm) for a, b in itertools.pairwise(widths))
         self.to_mask = nn.ModuleList(EqualisedConv2d(width, classes + 1, 1, gain=1.0) for width in widths)
         self.fusion = nn.ModuleList(
             EqualisedConv2d(classes, width, config.fusion_kernel, gain=1.0)
@@ -143,7 +135,8 @@ class LayoutEditor(nn.Module):
             fade: weight in [0, 1] of the active level against the upsampled scores of the level below.
         """
         last = self.num_levels - 1 if level is None else level
-        layouts = nearest_pyramid(layout_BKHW, last + 1)
+        # By nearest neighbour: averages would mix the mark of an emptied region with what surrounds it.
+        layouts = [sampled_layout(layout_BKHW, 2 ** (last - index)) for index in range(last + 1)]
         x_BCHW = self.base(torch.cat([pixel_norm(z_BZ), palette_BE], dim=1), layouts[0])
         scores_BEHW = self.to_mask[0](x_BCHW).float()
         outputs = [_output(scores_BEHW, palette_BE, layouts[0])]
@@ -179,7 +172,7 @@ class LayoutEditor(nn.Module):
         if self.config.fusion:
             x_BCHW = x_BCHW + leaky_relu(self.fusion[level - 1](merged_BKHW.to(x_BCHW.dtype)))
         x_BCHW = functional.interpolate(x_BCHW, scale_factor=2.0, mode="nearest")
-        features: Tensor = self.blocks[level - 1](x_BCHW, layout_BKHW)
+        features: Tensor = self.blocks[level - 1](x_BCHW, layout_BKHW, x_BCHW[:, :0])
         return features
 
     def _combine(self, coarse_BEHW: Tensor, fine_BEHW: Tensor, fade: float) -> Tensor:
