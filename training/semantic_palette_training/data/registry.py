@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 from semantic_palette.label_space import CAMVID, STREETS, LabelSpace
 from semantic_palette_training.config import from_plain, require_at_least
 from semantic_palette_training.data.camvid import CamvidData, camvid_source
+from semantic_palette_training.data.folder import FolderData, folder_label_space, folder_source
 from semantic_palette_training.data.scene_files import SceneSource, read_scenes
 from semantic_palette_training.data.scenes import Scenes, Split
 from semantic_palette_training.data.streets import StreetsData, streets_split
 from semantic_palette_training.scene_shape import SceneShape
 
 #: Which scenes to train on, and at what size: one config class a data set, chosen by its field `name`.
-DataConfig: TypeAlias = CamvidData | StreetsData
+DataConfig: TypeAlias = FolderData | CamvidData | StreetsData
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class _Dataset:
 
 
 _DATASETS: Mapping[type, _Dataset] = {
+    FolderData: _Dataset(folder_label_space, folder_source),
     CamvidData: _Dataset(lambda config: CAMVID, camvid_source),
     StreetsData: _Dataset(lambda config: STREETS, load=streets_split),
 }

@@ -27,7 +27,7 @@ from semantic_palette_training.data.scenes import DataError, Scenes
 DATA_VARIABLE = "SEMANTIC_PALETTE_DATA"
 
 #: What a palette image's or a grey image's pixels are: numbers. 16-bit files open as I;16, or as I by older codecs.
-_LABEL_MODES = ("1", "L", "P", "I;16", "I")
+LABEL_MODES = ("1", "L", "P", "I;16", "I")
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 #: int16 [V]: the class id of every label value from 0 to V - 1, or -1 where the value is not allowed.
@@ -68,6 +68,8 @@ class SceneSource:
     """A message for every file that lacks its counterpart. A split with one does not load."""
     same_size: bool = True
     """Whether an image and its label map must have one size; otherwise, one aspect."""
+    meaning: tuple[Path, ...] = ()
+    """Files that say what label values mean, where the data set brings such: a cache is stale once they change."""
 
 
 def data_root(root: str | None, folder: str, marker: str) -> Path:
@@ -97,15 +99,22 @@ def list_files(folder: Path, *suffixes: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in visible_files(folder):
         suffix = next((suffix for suffix in suffixes if path.name.endswith(suffix)), None)
-        if suffix is None or path.name.startswith(".") or not path.is_file():
+        if suffix is None:
             continue
         key = path.relative_to(folder).as_posix().removesuffix(suffix)
         if key in found:
             raise DataError(f"{path}: is there twice, the other is {found[key]}")
         found[key] = path
     return dict(sorted(found.items()))
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Files in and below a folder, sorted, but for hidden ones (`.DS_Store`, `._x.png`, `.ipynb_checkpoints/`)."""
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(directory, name) for name in sorted(names) if not name.startswith("."))
 
 
 def pair_files(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[tuple[SceneFile, ...], tuple[str, ...]]:
@@ -141,7 +150,7 @@ def label_values(path: Path) -> NDArray[np.integer]:
     """
     label_map = open_image(path)
     # Mode P is accepted for its indices: annotation tools write class ids with a display palette.
-    if label_map.mode not in _LABEL_MODES:
+    if label_map.mode not in LABEL_MODES:
         raise DataError(f"{path}: mode {label_map.mode!r}, a label map must hold class ids (8 or 16 bits, one channel)")
     values = np.asarray(label_map)
     return values.astype(np.uint8) if values.dtype == bool else values
