@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from semantic_palette import _builtin_label_spaces
 from semantic_palette.errors import InvalidInputError, UnknownClassError, shorten
 
 MAX_CLASSES = 256
@@ -128,15 +129,15 @@ class LabelSpace:
 
 
 def label_space(name: str) -> LabelSpace:
-    """Returns a built-in label space: camvid, cityscapes or streets.
+    """Returns a built-in label space: camvid, cityscapes, idd, ade-indoor, celebamask-hq or streets.
 
     Raises:
         InvalidInputError: When there is no such space.
     """
-    for space in (CAMVID, CITYSCAPES, STREETS):
+    for space in BUILT_IN:
         if space.name == name:
             return space
-    raise InvalidInputError("label_space", name, "camvid, cityscapes and streets are built in")
+    raise InvalidInputError("label_space", name, f"built in are {', '.join(space.name for space in BUILT_IN)}")
 
 
 def _normalised(name: str) -> str:
@@ -161,11 +162,11 @@ def _class_from_json(entry: object, position: int) -> LabelClass:
     return LabelClass(**{**entry, "colour": tuple(entry["colour"])})
 
 
-def _space(name: str, table: str, unevaluated: str = "", things: str = "") -> LabelSpace:
-    """Builds a space from lines of `name rrggbb`, in order of id."""
+def _space(name: str, table: str) -> LabelSpace:
+    """Builds a space from a table of `_builtin_label_spaces`."""
     rows = [line.split() for line in table.strip().splitlines()]
     classes = [
-        LabelClass(i, row[0], _rgb(row[1]), row[0] not in unevaluated.split(), row[0] in things.split())
+        LabelClass(i, row[0], _rgb(row[1]), evaluated="ignored" not in row[2:], thing="thing" in row[2:])
         for i, row in enumerate(rows)
     ]
     return LabelSpace(name, classes)
@@ -176,88 +177,12 @@ def _rgb(hexadecimal: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-CAMVID = _space(
-    "camvid",
-    """
-    sky 808080
-    building 800000
-    pole c0c080
-    road 804080
-    pavement 3c28de
-    tree 808000
-    sign_symbol c08080
-    fence 404080
-    car 400080
-    pedestrian 404000
-    bicyclist 0080c0
-    void 000000
-    """,
-    unevaluated="void",
-    things="car pedestrian bicyclist",
-)
-"""CamVid as in the SegNet tutorial: 11 classes and void."""
+CAMVID = _space("camvid", _builtin_label_spaces.CAMVID)
+CITYSCAPES = _space("cityscapes", _builtin_label_spaces.CITYSCAPES)
+IDD = _space("idd", _builtin_label_spaces.IDD)
+ADE_INDOOR = _space("ade-indoor", _builtin_label_spaces.ADE_INDOOR)
+CELEBAMASK_HQ = _space("celebamask-hq", _builtin_label_spaces.CELEBAMASK_HQ)
+STREETS = _space("streets", _builtin_label_spaces.STREETS)
 
-CITYSCAPES = _space(
-    "cityscapes",
-    """
-    unlabeled 000000
-    ego_vehicle 000000
-    rectification_border 000000
-    out_of_roi 000000
-    static 000000
-    dynamic 6f4a00
-    ground 510051
-    road 804080
-    sidewalk f423e8
-    parking faaaa0
-    rail_track e6968c
-    building 464646
-    wall 66669c
-    fence be9999
-    guard_rail b4a5b4
-    bridge 966464
-    tunnel 96785a
-    pole 999999
-    polegroup 999999
-    traffic_light faaa1e
-    traffic_sign dcdc00
-    vegetation 6b8e23
-    terrain 98fb98
-    sky 4682b4
-    person dc143c
-    rider ff0000
-    car 00008e
-    truck 000046
-    bus 003c64
-    caravan 00005a
-    trailer 00006e
-    train 005064
-    motorcycle 0000e6
-    bicycle 770b20
-    license_plate 00008e
-    """,
-    unevaluated="unlabeled ego_vehicle rectification_border out_of_roi static dynamic ground parking rail_track "
-    "guard_rail bridge tunnel polegroup caravan trailer license_plate",
-    things="person rider car truck bus caravan trailer train motorcycle bicycle",
-)
-"""Cityscapes: ids 0 to 33 as published and 34 for the rest, as in the paper; 19 classes are evaluated."""
-
-STREETS = _space(
-    "streets",
-    """
-    sky 87ceeb
-    building 8c6e5a
-    tree 2e7d32
-    grass 8bc34a
-    road 5a5a64
-    pavement b4a0b4
-    lane_marking ffffff
-    pole d2b48c
-    sign ffd54f
-    car 1e40c8
-    pedestrian dc143c
-    bicyclist ff7f0e
-    """,
-    things="car pedestrian bicyclist",
-)
-"""The procedural street scenes of this project."""
+BUILT_IN = (CAMVID, CITYSCAPES, IDD, ADE_INDOOR, CELEBAMASK_HQ, STREETS)
+"""Where their definitions come from is told in `_builtin_label_spaces`."""
