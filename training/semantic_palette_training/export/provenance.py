@@ -7,32 +7,9 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from semantic_palette_training.data.facts import DATA_FACTS
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.export.sources import TrainedRun
-
-#: What is known about each data set by its name in recipes. `weights_licence` is what it asks of weights trained on it.
-DATA_FACTS: dict[str, dict[str, str]] = {
-    "camvid": {
-        "title": "CamVid, the Cambridge-driving Labeled Video Database",
-        "licence": "CC BY-NC 4.0",
-        "use": "personal and research use only",
-        "weights_licence": "CC BY-NC 4.0, inherited from the training data: research use only",
-        "citation": (
-            'G. J. Brostow, J. Fauqueur, R. Cipolla, "Semantic object classes in video: a high-definition ground truth '
-            'database", Pattern Recognition Letters, 2009; split of V. Badrinarayanan, A. Kendall, R. Cipolla, '
-            '"SegNet", PAMI, 2017.'
-        ),
-        "kind": "real street scenes, consecutive frames of a few videos of one city",
-    },
-    "streets": {
-        "title": "Streets, the procedural street scenes of semantic-palette",
-        "licence": "Apache-2.0",
-        "use": "any",
-        "weights_licence": "Apache-2.0",
-        "citation": "None needed.",
-        "kind": "drawn by a program; not photographs",
-    },
-}
 
 
 def data_record(run: TrainedRun, train: Scenes, heldout: Scenes) -> dict[str, Any]:
