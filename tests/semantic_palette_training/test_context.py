@@ -43,7 +43,8 @@ def test_bad_options_are_named(device: str | None, micro_batch: int | None, fiel
 def test_alone_nothing_is_exchanged() -> None:
     with train_context("cpu") as context:
         assert context.sum_metrics({"a": torch.tensor(2.0), "b": 1}) == {"a": 2.0, "b": 1.0}
-        assert context.any(True) and not context.any(False)
+        assert context.any(True)
+        assert not context.any(False)
         assert context.is_main
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.palette_model import PaletteModel
@@ -12,10 +13,14 @@ from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.palette_fit import fit_palette_model
 from semantic_palette_training.recipe import Recipe
 from semantic_palette_training.run_manifest import claim_run
+from semantic_palette_training.trainers.checkpoint import stage_state
 from semantic_palette_training.trainers.context import TrainContext
-from semantic_palette_training.trainers.image import ImageTrainer
-from semantic_palette_training.trainers.layout import LayoutTrainer
+from semantic_palette_training.trainers.editor import EditorTrainer
+from semantic_palette_training.trainers.end_to_end import EndToEndTrainer
+from semantic_palette_training.trainers.image import ImageTrainConfig, ImageTrainer
+from semantic_palette_training.trainers.layout import LayoutTrainConfig, LayoutTrainer
 from semantic_palette_training.trainers.loop import Outcome, Stage, run_stage
+from semantic_palette_training.trainers.stage_record import read_record
 from semantic_palette_training.trainers.stopper import Stopper
 
 
@@ -79,18 +84,44 @@ def run_recipe(
 
 
 def build_stage(name: str, inputs: StageInputs) -> Stage:
-    """The trainer of a stage that the recipe has.
+    """The trainer of a stage, started from the stages that it builds on.
 
     Raises:
-        InvalidInputError: its section does not fit the data, or the stages that it builds on are not finished.
+        InvalidInputError: as `new_stage`, or the stages that it builds on are not finished.
+        CheckpointError: a checkpoint of theirs is missing or unreadable.
     """
-    recipe, context = inputs.recipe, inputs.context
-    match name:
-        case "layout" if recipe.layout is not None:
-            return LayoutTrainer(recipe.layout, inputs.train, inputs.palettes, context)
-        case "image" if recipe.image is not None:
-            return ImageTrainer(recipe.image, inputs.train, inputs.validation, context)
+    stage = new_stage(name, inputs)
+    if isinstance(stage, EndToEndTrainer):
+        stage.start_from(*(_finished_state(inputs.directory, part) for part in ("layout", "image")))
+    return stage
+
+
+def new_stage(name: str, inputs: StageInputs) -> Stage:
+    """The trainer of a stage that the recipe has, with fresh networks.
+
+    Raises:
+        InvalidInputError: the recipe has no such stage, or its section does not fit the data.
+    """
+    recipe, train, palettes, context = inputs.recipe, inputs.train, inputs.palettes, inputs.context
+    match name, recipe.layout, recipe.image:
+        case "layout", LayoutTrainConfig() as layout, _:
+            return LayoutTrainer(layout, train, palettes, context)
+        case "image", _, ImageTrainConfig() as image:
+            return ImageTrainer(image, train, inputs.validation, context)
+        case "editor", _, _ if recipe.editor is not None:
+            return EditorTrainer(recipe.editor, train, palettes, context)
+        case "end_to_end", LayoutTrainConfig() as layout, ImageTrainConfig() as image if recipe.end_to_end is not None:
+            return EndToEndTrainer(recipe.end_to_end, layout, image, train, inputs.validation, palettes, context)
     raise InvalidInputError("stages", name, f"some of {', '.join(recipe.stages())}")
+
+
+def _finished_state(directory: Path, name: str) -> dict[str, Any]:
+    """The last state of another stage."""
+    state = stage_state(directory / name, name)
+    record = read_record(directory / name)
+    if record["step"] < record["total_steps"]:
+        raise InvalidInputError("stages", "end_to_end", f"stage {name} finished before it")
+    return state
 
 
 def _fit_palettes(recipe: Recipe, directory: Path, scenes: Scenes) -> None:

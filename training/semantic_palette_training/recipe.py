@@ -11,6 +11,8 @@ from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import from_plain, to_plain
 from semantic_palette_training.data.registry import DataConfig
 from semantic_palette_training.palette_fit import PaletteFitConfig
+from semantic_palette_training.trainers.editor import EditorTrainConfig
+from semantic_palette_training.trainers.end_to_end import EndToEndTrainConfig
 from semantic_palette_training.trainers.image import ImageTrainConfig
 from semantic_palette_training.trainers.layout import LayoutTrainConfig
 from semantic_palette_training.trainers.loop import LoopConfig
@@ -32,14 +34,18 @@ class Recipe:
     """The palette model."""
     layout: LayoutTrainConfig | None = None
     """The layout generator."""
+    editor: EditorTrainConfig | None = None
+    """The layout editor."""
     image: ImageTrainConfig | None = None
     """The image generator."""
+    end_to_end: EndToEndTrainConfig | None = None
+    """Fine-tuning of layout and image generator together."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Intervals of checkpoints, curves and sample sheets."""
 
     def stages(self) -> tuple[str, ...]:
         """The stages that this recipe has, in order."""
-        return tuple(name for name in STAGES if getattr(self, name, None) is not None)
+        return tuple(name for name in STAGES if getattr(self, name) is not None)
 
 
 def recipe_folders() -> list[Path]:
@@ -78,6 +84,8 @@ def load_recipe(path: Path) -> Recipe:
             or a stage that lacks one it builds on.
     """
     recipe = from_plain(Recipe, _read_values(path, ()))
+    if recipe.end_to_end is not None and (recipe.layout is None or recipe.image is None):
+        raise InvalidInputError("end_to_end", str(path), "a recipe with the sections layout and image is expected")
     if recipe.stages() == ("palette",):
         raise InvalidInputError("recipe", str(path), "a section layout, editor or image is expected")
     return recipe
