@@ -67,7 +67,7 @@ def test_a_size_below_one_is_refused(field):
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(InvalidInputError, match=r"data\.name: 'kitti'.*folder, camvid"):
+    with pytest.raises(InvalidInputError, match=r"data\.name: 'kitti'.*folder, cityscapes, .*, streets"):
         data_config({"name": "kitti"})
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from semantic_palette_training import data_cli
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -16,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(recipes)
     app.command()(export)
+    data_cli.register(app)
 
 
 def parse_duration(text: str) -> float:

@@ -10,17 +10,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from semantic_palette.label_space import CAMVID, STREETS, LabelSpace
+from semantic_palette.label_space import ADE_INDOOR, CAMVID, CELEBAMASK_HQ, CITYSCAPES, IDD, STREETS, LabelSpace
 from semantic_palette_training.config import from_plain, require_at_least
+from semantic_palette_training.data.ade_indoor import AdeIndoorData, ade_indoor_source
 from semantic_palette_training.data.camvid import CamvidData, camvid_source
+from semantic_palette_training.data.celebamask import CelebAMaskData, celebamask_source
+from semantic_palette_training.data.cityscapes import CityscapesData, cityscapes_source
 from semantic_palette_training.data.folder import FolderData, folder_label_space, folder_source
+from semantic_palette_training.data.idd import IddData, idd_source
+from semantic_palette_training.data.prepared import prepared_scenes
 from semantic_palette_training.data.scene_files import SceneSource, read_scenes
 from semantic_palette_training.data.scenes import Scenes, Split
 from semantic_palette_training.data.streets import StreetsData, streets_split
 from semantic_palette_training.scene_shape import SceneShape
 
 #: Which scenes to train on, and at what size: one config class a data set, chosen by its field `name`.
-DataConfig: TypeAlias = FolderData | CamvidData | StreetsData
+DataConfig: TypeAlias = (
+    FolderData | CityscapesData | IddData | AdeIndoorData | CelebAMaskData | CamvidData | StreetsData
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,17 @@ class _Dataset:
 
 _DATASETS: Mapping[type, _Dataset] = {
     FolderData: _Dataset(folder_label_space, folder_source),
+    CityscapesData: _Dataset(lambda config: CITYSCAPES, cityscapes_source),
+    IddData: _Dataset(lambda config: IDD, idd_source),
+    AdeIndoorData: _Dataset(lambda config: ADE_INDOOR, ade_indoor_source),
+    CelebAMaskData: _Dataset(lambda config: CELEBAMASK_HQ, celebamask_source),
     CamvidData: _Dataset(lambda config: CAMVID, camvid_source),
     StreetsData: _Dataset(lambda config: STREETS, load=streets_split),
 }
 
 
 def load_scenes(config: DataConfig, split: Split) -> Scenes:
-    """The scenes of one split, at the configured size.
+    """The scenes of one split, at the configured size; from the cache of `data prepare` where it is up to date.
 
     Raises:
         InvalidInputError: a field of the config is not allowed.
@@ -53,7 +64,8 @@ def load_scenes(config: DataConfig, split: Split) -> Scenes:
         return dataset.load(config, split)
     source = scene_source(config, split)
     assert source is not None, "a data set is either read or drawn"
-    return read_scenes(source, config.height, config.width)
+    prepared = prepared_scenes(config, split, source)
+    return read_scenes(source, config.height, config.width) if prepared is None else prepared
 
 
 def scene_source(config: DataConfig, split: Split) -> SceneSource | None:
@@ -64,6 +76,11 @@ def scene_source(config: DataConfig, split: Split) -> SceneSource | None:
     """
     source = _DATASETS[type(config)].source
     return None if source is None else source(config, split)
+
+
+def has_files(config: DataConfig) -> bool:
+    """Whether the data set is read from disk; other scenes are drawn."""
+    return _DATASETS[type(config)].source is not None
 
 
 def label_space_of(config: DataConfig) -> LabelSpace:

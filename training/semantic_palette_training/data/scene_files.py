@@ -222,7 +222,7 @@ def read_scene(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """labels uint8 [H, W] and image uint8 [H, W, 3] of one scene; raises as `read_scenes`."""
     label_map, image = Image.fromarray(source.read_labels(file)), read_image(file.image)
-    _require_sizes(label_map.size, image.size, file, source.same_size)
+    require_sizes(label_map.size, image.size, file, source.same_size)
     size, nearest, lanczos = (width, height), Image.Resampling.NEAREST, Image.Resampling.LANCZOS
     labels = label_map.resize(size, nearest, centre_box(label_map.size, height, width))
     resized = image.resize(size, lanczos, centre_box(image.size, height, width))
@@ -247,7 +247,8 @@ def open_image(path: Path) -> Image.Image:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
 
 
-def _require_sizes(labels: tuple[int, int], image: tuple[int, int], file: SceneFile, same_size: bool) -> None:
+def require_sizes(labels: tuple[int, int], image: tuple[int, int], file: SceneFile, same_size: bool) -> None:
+    """Raise a DataError when the sizes (width, height) of a label map and its image do not agree."""
     if same_size and labels != image:
         raise DataError(f"{file.labels}: size {labels} differs from {image} of {file.image}")
     if labels[0] * image[1] != labels[1] * image[0]:
