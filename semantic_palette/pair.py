@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from semantic_palette.editing import RegionShares
+
 
 class Adherence(StrEnum):
     """How closely a generated layout follows its palette."""
@@ -29,6 +31,8 @@ class PaletteOrigin(StrEnum):
     """Drawn, then projected within bounds that rejection did not meet."""
     MEASURED = "measured"
     """Counted in a layout that the caller gave."""
+    EDITED = "edited"
+    """Worked out from a layout that the caller gave and an edit of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class EngineIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class EditOrigin:
+    """What an edited pair was made from: seed and index of the appearance of what was painted anew."""
+
+    seed: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """How a pair was made: enough to make it again."""
 
@@ -63,9 +75,11 @@ class Provenance:
     deterministic: bool
     palette_origin: PaletteOrigin
     layout_engine: EngineIdentity | None
-    """None for layouts that the caller gave."""
+    """None for layouts that the caller gave; of an edited pair, what executed the editor."""
     image_engine: EngineIdentity
     service_version: str
+    edit: EditOrigin | None = None
+    """Of edited pairs only; their seed and index are those of the edit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,3 +109,10 @@ class Pair:
             return np.frombuffer(self.image_data, dtype=np.uint8).reshape(*self.labels.shape, 3)
         with Image.open(BytesIO(self.image_data), formats=[self.image_format]) as image:
             return np.asarray(image.convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditedPair(Pair):
+    """A pair after an edit of a region. Its palettes and KL are of the whole frame, those of `region` of the region."""
+
+    region: RegionShares

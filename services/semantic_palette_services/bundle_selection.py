@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from semantic_palette.errors import BundleNotFoundError, SemanticPaletteError
@@ -52,6 +53,21 @@ class BundleMismatchError(SemanticPaletteError):
         self.name = name
         self.wanted = wanted
         self.served = served
+
+
+class MissingOperationError(SemanticPaletteError):
+    """The bundle has not got the model, or the style bank, that a request needs.
+
+    Attributes:
+        name: the bundle.
+        missing: what it lacks.
+    """
+
+    def __init__(self, name: str, missing: str, operations: Iterable[str]) -> None:
+        has = ", ".join(sorted(operations)) or "no model"
+        super().__init__(f"bundle {name}: there is no {missing}; the bundle has {has}")
+        self.name = name
+        self.missing = missing
 
 
 def check_selection(bundle: BundleView, name: str, digest: str) -> None:

@@ -21,7 +21,7 @@ from semantic_palette.pair import Adherence, BundleIdentity, EngineIdentity, Pal
 from semantic_palette.palette import palette_from_shares, shares_from_palette
 from semantic_palette.v1 import common_pb2, palette_service_pb2
 from semantic_palette_services.bundle_selection import BundleView
-from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, LabelEncoding
+from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, LabelEncoding, decode_image
 
 _Value = TypeVar("_Value", bound=int)
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -59,6 +59,7 @@ _ORIGINS = MappingProxyType(
         common_pb2.PALETTE_ORIGIN_SAMPLED: PaletteOrigin.SAMPLED,
         common_pb2.PALETTE_ORIGIN_PROJECTED: PaletteOrigin.PROJECTED,
         common_pb2.PALETTE_ORIGIN_MEASURED: PaletteOrigin.MEASURED,
+        common_pb2.PALETTE_ORIGIN_EDITED: PaletteOrigin.EDITED,
     }
 )
 
@@ -142,21 +143,30 @@ def layout_from_proto(message: common_pb2.LabelMap, bundle: BundleView, field: s
     Raises:
         InvalidInputError: the encoding is unknown, the data is corrupt, or the size or an id is not the bundle's.
     """
+    return label_map_from_proto(message, bundle, bundle.label_space.num_classes, field)
+
+
+def label_map_from_proto(
+    message: common_pb2.LabelMap, bundle: BundleView, num_values: int, field: str
+) -> NDArray[np.uint8]:
+    """Read a map ``[H, W]`` of the bundle's size with values below ``num_values``; errors as `layout_from_proto`."""
     encoding = label_encoding_from_proto(message.encoding, f"{field}.encoding")
     optional = encoding is LabelEncoding.PNG
     for axis, given, wanted in (("height", message.height, bundle.height), ("width", message.width, bundle.width)):
-        if given != wanted and not (optional and given == 0):
-            raise InvalidInputError(
-                f"{field}.{axis}", given, f"{wanted}, the {axis} of bundle {bundle.name}, is allowed"
-            )
-    num_classes = bundle.label_space.num_classes
+        _check_axis(f"{field}.{axis}", given, wanted, bundle, optional=optional)
     if encoding is LabelEncoding.PNG:
-        return decode_png(message.data, num_classes, bundle.height, bundle.width, f"{field}.data")
+        return decode_png(message.data, num_values, bundle.height, bundle.width, f"{field}.data")
     if len(message.data) != bundle.height * bundle.width:
         allowed = f"height * width = {bundle.height * bundle.width} bytes are allowed"
         raise InvalidInputError(f"{field}.data", f"{len(message.data)} bytes", allowed)
     labels = np.frombuffer(message.data, dtype=np.uint8).reshape(bundle.height, bundle.width)
-    return check_labels(labels, num_classes, field=f"{field}.data")
+    return check_labels(labels, num_values, field=f"{field}.data")
+
+
+def _check_axis(field: str, given: int, wanted: int, bundle: BundleView, *, optional: bool) -> None:
+    if given != wanted and not (optional and given == 0):
+        axis = field.rpartition(".")[2]
+        raise InvalidInputError(field, given, f"{wanted}, the {axis} of bundle {bundle.name}, is allowed")
 
 
 def layout_to_proto(data: bytes, encoding: LabelEncoding, height: int, width: int) -> common_pb2.LabelMap:
@@ -171,10 +181,24 @@ def image_to_proto(image: EncodedImage) -> common_pb2.Image:
     )
 
 
-def image_from_proto(message: common_pb2.Image) -> EncodedImage:
+def image_from_proto(message: common_pb2.Image, field: str = "image") -> EncodedImage:
     """Read an encoded image."""
-    image_format = _choice(_IMAGE_FORMATS, message.format, "image.format")
+    image_format = _choice(_IMAGE_FORMATS, message.format, f"{field}.format")
     return EncodedImage(message.data, image_format, message.height, message.width)
+
+
+def pixels_from_proto(message: common_pb2.Image, bundle: BundleView, field: str) -> NDArray[np.uint8]:
+    """Read an image ``[H, W, 3]`` of the bundle's size.
+
+    Raises:
+        InvalidInputError: the format is unknown, the data is corrupt or no 8-bit RGB or grey, or the size is not the
+            bundle's.
+    """
+    image = image_from_proto(message, field)
+    optional = image.format is not ImageFormat.RAW
+    for axis, given, wanted in (("height", message.height, bundle.height), ("width", message.width, bundle.width)):
+        _check_axis(f"{field}.{axis}", given, wanted, bundle, optional=optional)
+    return decode_image(image.data, image.format, bundle.height, bundle.width, f"{field}.data")
 
 
 def bundle_to_proto(bundle: BundleView | BundleIdentity) -> common_pb2.BundleIdentity:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,10 +14,12 @@ from PIL import Image
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import encode_png
+from semantic_palette_services.concurrency import WorkerPool
 
 _PNG_LEVEL = 1  # Higher levels cost several times as much for a few per cent fewer bytes of a textured image.
 _WEBP_METHOD = 0  # The fastest; lossless either way.
 DEFAULT_JPEG_QUALITY = 95
+_PNG_DEPTH = 24  # Position of the byte with the bits a channel.
 
 
 class LabelEncoding(StrEnum):
@@ -70,6 +74,14 @@ def encode_labels(labels_HW: NDArray[np.uint8], encoding: LabelEncoding) -> byte
     return labels_HW.tobytes() if encoding is LabelEncoding.RAW else encode_png(labels_HW)
 
 
+async def encode_labels_in(pool: WorkerPool, labels_HW: NDArray[np.uint8], encoding: LabelEncoding) -> bytes:
+    """As `encode_labels`, in a thread where that takes long."""
+    if encoding is LabelEncoding.RAW:
+        # A copy of the bytes costs less than the way to a thread and back.
+        return encode_labels(labels_HW, encoding)
+    return await pool.run(encode_labels, labels_HW, encoding)
+
+
 def encode_image(image_HW3: NDArray[np.uint8], encoding: ImageEncoding) -> EncodedImage:
     """Encode an RGB image ``[H, W, 3]`` of uint8."""
     height, width = image_HW3.shape[:2]
@@ -88,3 +100,35 @@ def _compress(image_HW3: NDArray[np.uint8], encoding: ImageEncoding) -> bytes:
         case _:
             image.save(buffer, "PNG", compress_level=_PNG_LEVEL)
     return buffer.getvalue()
+
+
+def decode_image(data: bytes, image_format: ImageFormat, height: int, width: int, field: str) -> NDArray[np.uint8]:
+    """Decode an image to RGB, uint8 ``[H, W, 3]``. Its size and kind are checked before a pixel is decoded.
+
+    Raises:
+        InvalidInputError: the data is not an image of that format and size with 8 bits a channel, RGB or grey.
+    """
+    if image_format is ImageFormat.RAW:
+        if len(data) != height * width * 3:
+            allowed = f"height * width * 3 = {height * width * 3} bytes are allowed"
+            raise InvalidInputError(field, f"{len(data)} bytes", allowed)
+        return np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+    try:
+        with Image.open(io.BytesIO(data), formats=[image_format.value]) as image:
+            _check_image(image, data, height, width, field)
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        allowed = f"a readable {image_format.value.upper()} file is allowed ({error})"
+        raise InvalidInputError(field, f"{len(data)} bytes", allowed) from error
+
+
+def _check_image(image: Image.Image, data: bytes, height: int, width: int, field: str) -> None:
+    if (image.height, image.width) != (height, width):
+        raise InvalidInputError(field, f"{image.height}x{image.width}", f"{height}x{width} (height x width) is allowed")
+    # Pillow reads PNG files of 16 bits a channel as RGB, and drops half of the bits.
+    deep = image.format == "PNG" and data[_PNG_DEPTH] > 8
+    if image.mode not in ("RGB", "L") or deep:
+        kind = f"{image.mode} of {data[_PNG_DEPTH]} bits" if deep else image.mode
+        raise InvalidInputError(field, f"an image of kind {kind}", "RGB or greyscale with 8 bits a channel is allowed")

@@ -58,7 +58,7 @@ def test_a_server_of_everything_answers_scrapes_reflects_and_stops(tiny_root: Pa
                 "grpc.health.v1.Health",
             } <= set(reflection.get_services())
             file = reflection.FindFileContainingSymbol("semantic_palette.v1.FactoryService")
-            assert [method.name for method in file.service[0].method] == ["GeneratePairs"]
+            assert [method.name for method in file.service[0].method] == ["GeneratePairs", "EditPairs"]
         assert scrape(server.metrics_port)["semantic_palette_pairs_total"] == 5
         status = run_process("status", "--address", server.address)
         assert status.returncode == 0, status.stderr
@@ -92,7 +92,7 @@ def test_why_an_engine_was_chosen_is_logged(tiny_root: Path) -> None:
         assert server.log[0].startswith("{")
         entries = [json.loads(line) for line in server.log]
     messages = [entry["message"] for entry in entries]
-    assert any("onnxruntime" in message and "PSNR" in message for message in messages)
+    assert any("onnxruntime" in message and "psnr_db" in message for message in messages)
     assert entries[-1].keys() == {"time", "level", "logger", "message"}
 
 

@@ -91,9 +91,10 @@ def test_no_more_images_are_asked_for_than_an_answer_holds(tmp_path: Path) -> No
 @asynchronous
 async def test_nothing_is_decoded_for_a_request_that_meets_a_full_queue(tiny_files: BundleFiles) -> None:
     class FullOperation:
-        bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"), {})
+        bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"))
+        styled = False
 
-        def reserve(self, count: int) -> None:
+        def reserve(self, count: int, references: int) -> None:
             raise QueueFullError("image", count, 1.0)
 
     class IdlePool:

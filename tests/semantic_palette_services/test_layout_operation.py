@@ -26,7 +26,6 @@ class Bundle:
 class ScoresModel:
     """Answers at once, and counts how many scores it has given out."""
 
-    latent_size = 3
     max_batch_size = 4
 
     def __init__(self) -> None:
@@ -34,6 +33,9 @@ class ScoresModel:
 
     def reserve(self, count: int) -> Any:
         return nullcontext(Room(count))
+
+    def noise(self, seed: int, index: int, stage: str) -> dict[str, Any]:
+        return {"z": np.zeros(3, np.float32)}
 
     def engine_for(self, *, deterministic: bool) -> EngineIdentity:
         return EngineIdentity("fake", "1", "fp32", "0" * 64)
@@ -54,8 +56,7 @@ async def test_scores_wait_for_their_budgets_in_a_bounded_number() -> None:
     model: Any = ScoresModel()
     operation = LayoutOperation(
         Bundle(),  # type: ignore[arg-type]
-        labels_model=model,
-        scores_model=model,
+        {"layout": model, "layout_scores": model},
         pool=pool,
         observer=Observer(),
     )

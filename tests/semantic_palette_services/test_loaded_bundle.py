@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_observer import RecordingObserver
-from tiny_bundle import POISON_CLASS, Tiny
+from tiny_bundle import BASIC, POISON_CLASS, Tiny
 
 from semantic_palette.errors import BundleError, InvalidInputError
 from semantic_palette_services.runtime.errors import DrainingError, InferenceError, ParityError
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.golden import Golden
-from semantic_palette_services.runtime.loaded_bundle import OPERATIONS, LoadedBundle
+from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 
@@ -29,7 +29,7 @@ ONNXRUNTIME = RuntimeSettings(engine="onnxruntime", threads=1)
 
 @asynccontextmanager
 async def loaded(
-    files: BundleFiles, options: RuntimeSettings = ONNXRUNTIME, models: tuple[str, ...] = OPERATIONS
+    files: BundleFiles, options: RuntimeSettings = ONNXRUNTIME, models: tuple[str, ...] | None = None
 ) -> AsyncIterator[tuple[LoadedBundle, RecordingObserver]]:
     executor, observer = DeviceExecutor("test"), RecordingObserver()
     try:
@@ -42,11 +42,11 @@ async def loaded(
 
 @pytest.fixture(scope="module")
 def golden(tiny_files: BundleFiles) -> Golden:
-    return Golden.load(tiny_files.path / tiny_files.manifest.golden.file)
+    return Golden.load(tiny_files.path / tiny_files.manifest.golden.file, tiny_files.manifest)
 
 
 def layout_inputs(golden: Golden, row: int) -> dict[str, np.ndarray]:
-    return {"z": golden.z_layout[row], "palette": golden.palettes[row]}
+    return {"z": golden["layout"].inputs["z"][row], "palette": golden["layout"].inputs["palette"][row]}
 
 
 def test_a_bundle_says_what_it_is(tiny_files: BundleFiles) -> None:
@@ -55,7 +55,7 @@ def test_a_bundle_says_what_it_is(tiny_files: BundleFiles) -> None:
             assert (bundle.name, bundle.version, bundle.digest) == ("tiny", "1", tiny_files.digest)
             assert (bundle.height, bundle.width, bundle.label_space.num_classes) == (16, 32, 6)
             assert bundle.palette_model.means.shape == (3, 6)
-            assert [bundle.models[name].latent_size for name in OPERATIONS] == [8, 8, 4]
+            assert [bundle.models[name].latent_size for name in BASIC] == [8, 8, 4]
             engine = bundle.models["layout"].engine
             assert (engine.engine, engine.precision) == ("onnxruntime", "fp32")
             entry = tiny_files.manifest.models["layout"]
@@ -73,12 +73,14 @@ def test_every_model_answers_as_numpy_does(tiny_files: BundleFiles, golden: Gold
         async with loaded(tiny_files) as (bundle, observer):
             rows = range(16)
             labels = await asyncio.gather(*(bundle.models["layout"].infer(layout_inputs(golden, row)) for row in rows))
-            np.testing.assert_array_equal([answer["labels"] for answer in labels], golden.labels)
+            np.testing.assert_array_equal([answer["labels"] for answer in labels], golden["layout"].outputs["labels"])
             scores = await bundle.models["layout_scores"].infer(layout_inputs(golden, 3))
-            expected = tiny.scores(golden.z_layout[3:4], golden.palettes[3:4])[0]
+            expected = tiny.scores(golden["layout"].inputs["z"][3:4], golden["layout"].inputs["palette"][3:4])[0]
             np.testing.assert_allclose(scores["scores"], expected, rtol=1e-5, atol=1e-4)
-            image = await bundle.models["image"].infer({"labels": golden.layouts[7], "z": golden.z_image[7]})
-            np.testing.assert_array_equal(image["image"], golden.images[7])
+            image = await bundle.models["image"].infer(
+                {"labels": golden["image"].inputs["labels"][7], "z": golden["image"].inputs["z"][7]}
+            )
+            np.testing.assert_array_equal(image["image"], golden["image"].outputs["image"][7])
             assert sum(observer.sizes["layout"]) == 16
             assert set(observer.in_flight.values()) == {0}
 
@@ -166,9 +168,16 @@ def test_samples_that_do_not_fit_the_model_are_refused_before_they_are_queued(
         async with loaded(tiny_files, models=("image",)) as (bundle, observer):
             model = bundle.models["image"]
             with pytest.raises(InvalidInputError, match=r"labels: \[16, 31\] .*shape must be \[16, 32\]"):
-                await model.infer({"labels": golden.layouts[0][:, :31], "z": golden.z_image[0]})
+                await model.infer(
+                    {"labels": golden["image"].inputs["labels"][0][:, :31], "z": golden["image"].inputs["z"][0]}
+                )
             with pytest.raises(InvalidInputError, match="z: 'float64'"):
-                await model.infer({"labels": golden.layouts[0], "z": golden.z_image[0].astype(np.float64)})
+                await model.infer(
+                    {
+                        "labels": golden["image"].inputs["labels"][0],
+                        "z": golden["image"].inputs["z"][0].astype(np.float64),
+                    }
+                )
             assert observer.accepted["image"] == 0
 
     asyncio.run(main())
@@ -177,13 +186,15 @@ def test_samples_that_do_not_fit_the_model_are_refused_before_they_are_queued(
 def test_an_item_that_makes_the_model_fail_fails_alone(poisoned_root: Path, golden: Golden) -> None:
     async def main() -> None:
         async with loaded(ModelStore(poisoned_root).open(), models=("image",)) as (bundle, _):
-            layouts = golden.layouts[:6].copy()
+            layouts = golden["image"].inputs["labels"][:6].copy()
             layouts[2] = POISON_CLASS
-            samples = [{"labels": labels, "z": z} for labels, z in zip(layouts, golden.z_image[:6], strict=True)]
+            samples = [
+                {"labels": labels, "z": z} for labels, z in zip(layouts, golden["image"].inputs["z"][:6], strict=True)
+            ]
             infer = bundle.models["image"].infer
             answers = await asyncio.gather(*(infer(sample) for sample in samples), return_exceptions=True)
             assert [isinstance(answer, InferenceError) for answer in answers] == [row == 2 for row in range(6)]
-            np.testing.assert_array_equal(answers[4]["image"], golden.images[4])
+            np.testing.assert_array_equal(answers[4]["image"], golden["image"].outputs["image"][4])
             assert bundle.healthy
 
     asyncio.run(main())
@@ -209,14 +220,15 @@ def test_a_model_that_the_bundle_lacks_is_named(tiny_files: BundleFiles) -> None
 
 
 def test_models_that_do_not_reproduce_their_golden_outputs_are_not_served(
-    tiny_files: BundleFiles, tmp_path: Path, golden: Golden
+    tiny_files: BundleFiles, tmp_path: Path
 ) -> None:
     path = Path(shutil.copytree(tiny_files.path, tmp_path / "1"))
-    arrays = {name: getattr(golden, name) for name in ("palettes", "z_layout", "labels", "layouts", "z_image")}
-    np.savez(path / "golden.npz", images=golden.images[::-1], **arrays)
+    with np.load(path / "golden.npz") as file:
+        arrays = dict(file)
+    np.savez(path / "golden.npz", **(arrays | {"image/image": arrays["image/image"][::-1]}))
 
     async def main() -> None:
-        with pytest.raises(ParityError, match=r"image: no engine .*\n.*PSNR"):
+        with pytest.raises(ParityError, match=r"image: no engine .*\n.*psnr_db is"):
             async with loaded(BundleFiles(path, tiny_files.manifest, tiny_files.digest)):
                 pass
 
@@ -231,7 +243,9 @@ def test_a_bundle_drains_and_then_refuses(tiny_files: BundleFiles, golden: Golde
             await asyncio.sleep(0)
             await bundle.drain()
             assert all(task.done() for task in tasks)
-            np.testing.assert_array_equal([task.result()["labels"] for task in tasks], golden.labels)
+            np.testing.assert_array_equal(
+                [task.result()["labels"] for task in tasks], golden["layout"].outputs["labels"]
+            )
             with pytest.raises(DrainingError):
                 await model.infer(layout_inputs(golden, 0))
 

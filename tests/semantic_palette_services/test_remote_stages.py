@@ -14,7 +14,7 @@ from grpc_helpers import asynchronous
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import layout_service_pb2 as layout
-from semantic_palette_services.factory.remote_stages import StageAnswerError, StageChannel, StageUnavailableError
+from semantic_palette_services.factory.stage_channel import StageAnswerError, StageChannel, StageUnavailableError
 from semantic_palette_services.server.errors import status_of
 
 Code = grpc.StatusCode

@@ -11,7 +11,7 @@ from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSetti
 def test_everything_is_served_by_default() -> None:
     settings = ServerSettings()
     assert settings.services == SERVICE_NAMES
-    assert settings.models == ("layout", "layout_scores", "image")
+    assert settings.models == ("layout", "layout_scores", "editor", "image", "style_encoder")
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +19,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMANTIC_PALETTE_BUNDLE", "camvid/3")
     settings = ServerSettings(bundle="streets")
     assert settings.services == ("palette", "layout")
-    assert settings.models == ("layout", "layout_scores")
+    assert settings.models == ("layout", "layout_scores", "editor")
     assert settings.bundle == "streets"
 
 
@@ -27,7 +27,7 @@ def test_a_factory_needs_every_stage_here_or_elsewhere() -> None:
     with pytest.raises(InvalidInputError, match="image_address"):
         read_settings(services=("factory", "palette", "layout"))
     settings = ServerSettings(services=("factory", "palette", "layout"), image_address="image:50051")
-    assert settings.models == ("layout", "layout_scores")
+    assert settings.models == ("layout", "layout_scores", "editor")
 
 
 def test_a_factory_of_remote_stages_needs_no_bundle() -> None:

@@ -1,4 +1,4 @@
-"""What a stream of pairs is asked for."""
+"""What a stream of pairs is asked for. K classes, H height, W width."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.constraints import Constraints
+from semantic_palette.editing import Mask, ShareEdit
 from semantic_palette.pair import Adherence
 from semantic_palette_services.encoding import ImageEncoding, LabelEncoding
 
@@ -55,3 +56,32 @@ class PairJob:
     def constraints(self) -> Constraints:
         """The constraints that palettes were sampled under, which EXACT layouts round within; none otherwise."""
         return self.source.constraints if isinstance(self.source, SampledPalettes) else Constraints()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EditSource:
+    """A pair to edit, and how."""
+
+    labels: NDArray[np.uint8]
+    """Class ids, uint8 ``[H, W]``."""
+    image: NDArray[np.uint8]
+    """uint8 ``[H, W, 3]``."""
+    mask: Mask
+    """Pixels that may change, bool ``[H, W]``."""
+    edit: ShareEdit
+    seed: int
+    """Of the appearance of what is painted anew; so is the index."""
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EditJob:
+    """A stream of edited pairs: edit i is of source i modulo their number."""
+
+    sources: Sequence[EditSource]
+    count: int
+    seed: int = 0
+    first_index: int = 0
+    deterministic: bool = False
+    label_encoding: LabelEncoding = LabelEncoding.PNG
+    image_encoding: ImageEncoding = field(default_factory=ImageEncoding)

@@ -9,8 +9,17 @@ from typing import TypeVar
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence
 from semantic_palette_services.bundle_selection import check_selection
-from semantic_palette_services.factory.stages import ImageTask, LayoutTask, PinnedBundle, StagedImage, StagedLayout
+from semantic_palette_services.factory.stages import (
+    EditTask,
+    ImageTask,
+    LayoutTask,
+    PinnedBundle,
+    StagedEdit,
+    StagedImage,
+    StagedLayout,
+)
 from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
+from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.palette.operation import DrawnPalette, PaletteOperation
 from semantic_palette_services.runtime.errors import QueueFullError
@@ -47,10 +56,11 @@ class LocalPaletteStage:
 
 
 class LocalLayoutStage:
-    """The layout operation of this process."""
+    """The layout operations of this process."""
 
-    def __init__(self, operation: LayoutOperation) -> None:
+    def __init__(self, operation: LayoutOperation, edits: EditOperation) -> None:
         self._operation = operation
+        self._edits = edits
 
     async def generate(self, bundle: PinnedBundle, task: LayoutTask, deadline: float | None) -> StagedLayout:
         """See `LayoutStage.generate`."""
@@ -65,6 +75,14 @@ class LocalLayoutStage:
         layout = await _retry_when_full(lambda: self._operation.generate(request, options, deadline))
         return StagedLayout(layout.labels, layout.achieved, layout.kl, layout.engine)
 
+    async def edit(self, bundle: PinnedBundle, task: EditTask, deadline: float | None) -> StagedEdit:
+        """See `LayoutStage.edit`."""
+        check_selection(self._edits.bundle, bundle.name, bundle.digest)
+        plan = self._edits.plan(task.labels, task.mask, task.edit)
+        request = EditRequest(task.labels, task.mask, plan, task.seed, task.index)
+        edited = await _retry_when_full(lambda: self._edits.edit(request, deadline, deterministic=task.deterministic))
+        return StagedEdit(edited.labels, edited.region, edited.engine)
+
 
 class LocalImageStage:
     """The image operation of this process."""
@@ -76,7 +94,7 @@ class LocalImageStage:
         """See `ImageStage.translate`."""
         check_selection(self._operation.bundle, bundle.name, bundle.digest)
         options = ImageOptions(encoding=task.encoding, deterministic=task.deterministic)
-        request = ImageRequest(task.labels, task.seed, task.index)
+        request = ImageRequest(task.labels, task.seed, task.index, task.reference)
         image = await _retry_when_full(lambda: self._operation.translate(request, options, deadline))
         return StagedImage(image, self._operation.engine(options))
 

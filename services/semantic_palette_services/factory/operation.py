@@ -1,30 +1,24 @@
-"""Streams of pairs: palette to layout to image, several samples at a time, in order, no faster than they are read."""
+"""Streams of pairs, made or edited: several at a time, in order, no faster than they are read."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from semantic_palette.pair import BundleIdentity, Pair, Provenance
+from semantic_palette.pair import EditedPair, Pair
 from semantic_palette_services.concurrency import WorkerPool, cancel_and_wait
-from semantic_palette_services.encoding import LabelEncoding, encode_labels
-from semantic_palette_services.factory.jobs import GivenLayouts, PairJob
-from semantic_palette_services.factory.layout_supply import (
-    GeneratedLayoutSupply,
-    GivenLayoutSupply,
-    LayoutSupply,
-    SuppliedLayout,
-)
-from semantic_palette_services.factory.palette_feed import PaletteFeed
-from semantic_palette_services.factory.stages import ImageTask, PinnedBundle, StagedImage, Stages
+from semantic_palette_services.factory.edits import PairEditor
+from semantic_palette_services.factory.generation import PairGenerator
+from semantic_palette_services.factory.jobs import EditJob, PairJob
+from semantic_palette_services.factory.maker import PairMaker
+from semantic_palette_services.factory.stages import PinnedBundle, Stages
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
 
-_SERVICE_VERSION = importlib.metadata.version("semantic-palette")
+AnyPair = TypeVar("AnyPair", bound=Pair)
 
 
 class PairObserver(Protocol):
@@ -56,7 +50,7 @@ class FactoryOperation:
 
     Args:
         stages: what makes palettes, layouts and images.
-        pool: threads to encode layouts in.
+        pool: threads to encode in.
         observer: is told about pairs in the making.
         limits: how much is done at a time.
     """
@@ -83,9 +77,7 @@ class FactoryOperation:
         """
         return await self._stages.palette.pin(name, digest, deadline)
 
-    async def stream(
-        self, bundle: PinnedBundle, job: PairJob, deadline: float | None = None
-    ) -> AsyncGenerator[Pair, None]:
+    def stream(self, bundle: PinnedBundle, job: PairJob, deadline: float | None = None) -> AsyncGenerator[Pair, None]:
         """Make pairs, in order of index; `Pair.label_data` is encoded as the job says.
 
         Pairs are made ahead of the reader only as far as the window reaches. Closing the iterator gives up every pair
@@ -95,98 +87,47 @@ class FactoryOperation:
             TooManyCallsError: no stream can be added.
             DrainingError: the server stops; the pairs that were begun have been yielded.
         """
+        maker = PairGenerator(self._stages, self._pool, bundle, job, deadline)
+        return self._stream(maker, job.first_index, job.count)
+
+    def edit(
+        self, bundle: PinnedBundle, job: EditJob, deadline: float | None = None
+    ) -> AsyncGenerator[EditedPair, None]:
+        """Make edited pairs, in order of index, as `stream` does pairs."""
+        maker = PairEditor(self._stages, self._pool, bundle, job, deadline)
+        return self._stream(maker, job.first_index, job.count)
+
+    async def _stream(self, maker: PairMaker[AnyPair], first_index: int, count: int) -> AsyncGenerator[AnyPair, None]:
         if self._draining:
             raise DrainingError("factory")
         if self._open_streams >= self._limits.max_streams:
             raise TooManyCallsError("streams of pairs", self._limits.max_streams)
         self._open_streams += 1
-        supply = self._supply(bundle, job, deadline)
-        window: deque[asyncio.Task[Pair]] = deque()
+        window: deque[asyncio.Task[AnyPair]] = deque()
         started = 0
         try:
-            while window or started < job.count:
-                while started < job.count and len(window) < self._limits.window and not self._draining:
-                    making = self._make(bundle, job, supply, job.first_index + started, deadline)
-                    window.append(asyncio.create_task(making))
+            while window or started < count:
+                while started < count and len(window) < self._limits.window and not self._draining:
+                    window.append(asyncio.create_task(self._make(maker, first_index + started)))
                     started += 1
                 if not window:
                     raise DrainingError("factory")
                 pair = await window[0]
                 window.popleft()
-                supply.forget_before(pair.index)
+                maker.forget_before(pair.index)
                 yield pair
         finally:
             self._open_streams -= 1
             await cancel_and_wait(window)
-            await supply.close()
+            await maker.close()
 
-    def _supply(self, bundle: PinnedBundle, job: PairJob, deadline: float | None) -> LayoutSupply:
-        if isinstance(job.source, GivenLayouts):
-            return GivenLayoutSupply(job.source.layouts, bundle.label_space.num_classes)
-        return GeneratedLayoutSupply(
-            stage=self._stages.layout,
-            bundle=bundle,
-            feed=PaletteFeed(
-                self._stages.palette,
-                bundle,
-                job.source,
-                seed=job.seed,
-                first_index=job.first_index,
-                count=job.count,
-                deadline=deadline,
-            ),
-            seed=job.seed,
-            adherence=job.adherence,
-            deterministic=job.deterministic,
-            constraints=job.constraints,
-            deadline=deadline,
-        )
-
-    async def _make(
-        self, bundle: PinnedBundle, job: PairJob, supply: LayoutSupply, index: int, deadline: float | None
-    ) -> Pair:
+    async def _make(self, maker: PairMaker[AnyPair], index: int) -> AnyPair:
         async with self._slots:
             made = False
             self._observer.pair_started()
             try:
-                layout = await supply.layout(index)
-                task = ImageTask(layout.labels, job.seed, index, job.image_encoding, job.deterministic)
-                staged = await self._stages.image.translate(bundle, task, deadline)
-                label_data = await self._encode(layout, job.label_encoding)
+                pair = await maker.make(index)
                 made = True
             finally:
                 self._observer.pair_ended(made)
-        return _pair(bundle, job, index, layout, label_data, staged)
-
-    async def _encode(self, layout: SuppliedLayout, encoding: LabelEncoding) -> bytes:
-        if encoding is LabelEncoding.RAW:
-            # A copy of the bytes costs less than the way to a thread and back.
-            return encode_labels(layout.labels, encoding)
-        return await self._pool.run(encode_labels, layout.labels, encoding)
-
-
-def _pair(
-    bundle: PinnedBundle, job: PairJob, index: int, layout: SuppliedLayout, label_data: bytes, staged: StagedImage
-) -> Pair:
-    provenance = Provenance(
-        bundle=BundleIdentity(bundle.name, bundle.version, bundle.digest),
-        seed=job.seed,
-        index=index,
-        adherence=job.adherence,
-        deterministic=job.deterministic,
-        palette_origin=layout.origin,
-        layout_engine=layout.engine,
-        image_engine=staged.engine,
-        service_version=_SERVICE_VERSION,
-    )
-    return Pair(
-        index=index,
-        labels=layout.labels,
-        label_data=label_data,
-        image_data=staged.image.data,
-        image_format=staged.image.format,
-        requested=layout.requested,
-        achieved=layout.achieved,
-        kl=layout.kl,
-        provenance=provenance,
-    )
+        return pair

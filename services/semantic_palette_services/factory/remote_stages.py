@@ -6,19 +6,7 @@ and calls spread over its replicas. gRPC itself retries what another moment or a
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-import grpc
-import numpy as np
-from google.protobuf.message import Message
-from grpc import aio
-
 from semantic_palette.constraints import Constraints
-from semantic_palette.errors import SemanticPaletteError
-from semantic_palette.grpc_conventions import channel_target
 from semantic_palette.pair import Adherence, PaletteOrigin
 from semantic_palette.v1 import (
     common_pb2,
@@ -29,86 +17,20 @@ from semantic_palette.v1 import (
     palette_service_pb2,
     palette_service_pb2_grpc,
 )
-from semantic_palette_services import codecs
-from semantic_palette_services.factory.stages import ImageTask, LayoutTask, PinnedBundle, StagedImage, StagedLayout
-from semantic_palette_services.grpc_options import channel_options
+from semantic_palette_services import codecs, edit_codecs
+from semantic_palette_services.encoding import ImageEncoding, ImageFormat, encode_image
+from semantic_palette_services.factory.stage_channel import StageChannel
+from semantic_palette_services.factory.stages import (
+    EditTask,
+    ImageTask,
+    LayoutTask,
+    PinnedBundle,
+    StagedEdit,
+    StagedImage,
+    StagedLayout,
+)
+from semantic_palette_services.image.operation import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
-
-Answer = TypeVar("Answer")
-AnyAnswer = TypeVar("AnyAnswer", covariant=True)
-Result = TypeVar("Result")
-
-
-class Method(Protocol[AnyAnswer]):
-    """A unary method of a stub."""
-
-    def __call__(self, request: Message, *, timeout: float) -> Awaitable[AnyAnswer]:
-        """Begin a call."""
-
-
-class StageUnavailableError(SemanticPaletteError):
-    """A service that the factory needs gave up a call: it was stopped, or the call would take too long.
-
-    Another attempt, by this call's caller, may find another replica or a shorter queue.
-    """
-
-    def __init__(self, address: str, code: grpc.StatusCode) -> None:
-        super().__init__(f"{address}: the service gave up a call with {code.name}")
-        self.address = address
-
-
-class StageAnswerError(SemanticPaletteError):
-    """A service that the factory needs answers with something else than the contract promises."""
-
-
-class StageChannel:
-    """A channel to the replicas of one service.
-
-    Args:
-        address: ``HOST:PORT`` or any gRPC target.
-        timeout: the most seconds that one call may take, however much time the caller has left.
-    """
-
-    def __init__(self, address: str, timeout: float) -> None:
-        self.address = address
-        self.channel = aio.insecure_channel(channel_target(address), options=channel_options())
-        self._timeout = timeout
-
-    async def ask(
-        self, method: Method[Answer], request: Message, deadline: float | None, read: Callable[[Answer], Result]
-    ) -> Result:
-        """Call a method and read its answer.
-
-        Args:
-            method: the method, of a stub on this channel.
-            request: what to ask.
-            deadline: when the caller's time is over, in the event loop's time.
-            read: turns the answer into the result.
-
-        Raises:
-            StageUnavailableError: the service gave the call up, which is not for want of the caller's time.
-            StageAnswerError: the answer is not what the contract promises.
-            AioRpcError: the service answered with another status.
-        """
-        loop = asyncio.get_running_loop()
-        left = math.inf if deadline is None else max(deadline - loop.time(), 0.0)
-        try:
-            answer = await method(request, timeout=min(self._timeout, left))
-        except aio.AioRpcError as error:
-            cancelled = error.code() is grpc.StatusCode.CANCELLED
-            # Where the caller has longer than a call may take, only that limit has passed, or will.
-            limited = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and left > self._timeout
-            if cancelled or limited:
-                raise StageUnavailableError(self.address, error.code()) from error
-            raise
-        try:
-            return read(answer)
-        except ValueError as error:  # of which InvalidInputError is one, that would blame our caller
-            raise StageAnswerError(f"{self.address}: the answer is malformed: {error}") from error
-
-    async def close(self) -> None:
-        """Close the connections; calls in flight are cancelled."""
-        await self.channel.close()
 
 
 class RemotePaletteStage:
@@ -170,6 +92,24 @@ class RemoteLayoutStage:
             self._stub.GenerateLayouts, request, deadline, lambda answer: _read_layout(answer, bundle)
         )
 
+    async def edit(self, bundle: PinnedBundle, task: EditTask, deadline: float | None) -> StagedEdit:
+        """See `LayoutStage.edit`."""
+        item = layout_service_pb2.EditItem(
+            layout=edit_codecs.raw_layout_to_proto(task.labels),
+            edit=edit_codecs.edit_to_proto(task.mask, task.edit),
+            seed=task.seed,
+            index=task.index,
+        )
+        request = layout_service_pb2.EditLayoutsRequest(
+            bundle=_selector(bundle),
+            items=[item],
+            deterministic=task.deterministic,
+            label_encoding=common_pb2.LABEL_ENCODING_RAW,
+        )
+        return await self._channel.ask(
+            self._stub.EditLayouts, request, deadline, lambda answer: _read_edit(answer, bundle)
+        )
+
 
 class RemoteImageStage:
     """The image service at an address."""
@@ -180,15 +120,13 @@ class RemoteImageStage:
 
     async def translate(self, bundle: PinnedBundle, task: ImageTask, deadline: float | None) -> StagedImage:
         """See `ImageStage.translate`."""
-        layout = common_pb2.LabelMap(
-            encoding=common_pb2.LABEL_ENCODING_RAW,
-            height=bundle.height,
-            width=bundle.width,
-            data=np.ascontiguousarray(task.labels).tobytes(),
-        )
+        layout = edit_codecs.raw_layout_to_proto(task.labels)
+        item = image_service_pb2.ImageItem(layout=layout, seed=task.seed, index=task.index)
+        if task.reference is not None:
+            item.reference.CopyFrom(_reference(task.reference))
         request = image_service_pb2.TranslateLayoutsRequest(
             bundle=_selector(bundle),
-            items=[image_service_pb2.ImageItem(layout=layout, seed=task.seed, index=task.index)],
+            items=[item],
             image_format=codecs.image_format_to_proto(task.encoding.format),
             image_quality=task.encoding.quality,
             deterministic=task.deterministic,
@@ -198,6 +136,13 @@ class RemoteImageStage:
 
 def _selector(bundle: PinnedBundle) -> common_pb2.BundleSelector:
     return common_pb2.BundleSelector(name=bundle.name, digest=bundle.digest)
+
+
+def _reference(reference: StyleReference) -> image_service_pb2.StyleReference:
+    image = encode_image(reference.image, ImageEncoding(ImageFormat.RAW))
+    return image_service_pb2.StyleReference(
+        image=codecs.image_to_proto(image), layout=edit_codecs.raw_layout_to_proto(reference.labels)
+    )
 
 
 def _read_bundle(answer: palette_service_pb2.GetLabelSpaceResponse) -> PinnedBundle:
@@ -223,6 +168,15 @@ def _read_layout(answer: layout_service_pb2.GenerateLayoutsResponse, bundle: Pin
         codecs.layout_from_proto(layout.layout, bundle, "layout"),
         codecs.palette_from_proto(bundle.label_space, layout.achieved, "achieved"),
         layout.kl,
+        codecs.engine_from_proto(answer.engine),
+    )
+
+
+def _read_edit(answer: layout_service_pb2.EditLayoutsResponse, bundle: PinnedBundle) -> StagedEdit:
+    (layout,) = answer.layouts
+    return StagedEdit(
+        codecs.layout_from_proto(layout.layout, bundle, "layout"),
+        edit_codecs.shares_from_proto(bundle.label_space, layout.region),
         codecs.engine_from_proto(answer.engine),
     )
 

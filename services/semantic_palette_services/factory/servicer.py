@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semantic_palette.editing import region_palette
 from semantic_palette.pair import Pair, Provenance
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
-from semantic_palette_services import codecs
+from semantic_palette_services import codecs, edit_codecs
 from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import EncodedImage, ImageFormat
-from semantic_palette_services.factory.jobs import GivenLayouts, GivenPalettes, PairJob, PairSource, SampledPalettes
+from semantic_palette_services.factory.jobs import (
+    EditJob,
+    EditSource,
+    GivenLayouts,
+    GivenPalettes,
+    PairJob,
+    PairSource,
+    SampledPalettes,
+)
 from semantic_palette_services.factory.operation import FactoryOperation
 from semantic_palette_services.factory.stages import PinnedBundle
 from semantic_palette_services.limits import Limits, check_count, check_range_end
@@ -44,6 +54,31 @@ class FactoryServicer(FactoryServiceServicer):
         async with aclosing(self._operation.stream(bundle, job, deadline)) as pairs:
             async for pair in pairs:
                 await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
+
+    async def EditPairs(  # noqa: N802 - the name of the RPC
+        self, request: pb.EditPairsRequest, context: Context
+    ) -> None:
+        """Edited pairs, in order of index; written as those of `GeneratePairs`."""
+        deadline = deadline_of(context)
+        check_count("count", request.count, self._limits.max_pairs)
+        check_range_end(request.first_index, request.count)
+        bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
+        # Decoded, they are kept for as long as the stream lasts: no more of them than a message can hold.
+        most = self._limits.items_of(bundle.height * bundle.width * 4)
+        check_count("sources", len(request.sources), most)
+        job = EditJob(
+            sources=await self._pool.run(_read_sources, request.sources, bundle),
+            count=request.count,
+            seed=request.seed,
+            first_index=request.first_index,
+            deterministic=request.deterministic,
+            label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
+            image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+        )
+        async with aclosing(self._operation.edit(bundle, job, deadline)) as pairs:
+            async for pair in pairs:
+                region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
+                await context.write(pb.EditPairsResponse(pair=_pair_to_proto(pair, bundle, job), region=region))
 
     async def _job(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairJob:
         return PairJob(
@@ -85,7 +120,26 @@ def _read_layouts(message: pb.LayoutList, bundle: PinnedBundle) -> list[NDArray[
     ]
 
 
-def _pair_to_proto(pair: Pair, bundle: PinnedBundle, job: PairJob) -> pb.Pair:
+def _read_sources(messages: Sequence[pb.EditSource], bundle: PinnedBundle) -> list[EditSource]:
+    return [_read_source(message, bundle, f"sources[{position}]") for position, message in enumerate(messages)]
+
+
+def _read_source(message: pb.EditSource, bundle: PinnedBundle, field: str) -> EditSource:
+    source = EditSource(
+        labels=codecs.layout_from_proto(message.layout, bundle, f"{field}.layout"),
+        image=codecs.pixels_from_proto(message.image, bundle, f"{field}.image"),
+        mask=edit_codecs.region_from_proto(message.edit.region, bundle, f"{field}.edit.region"),
+        edit=edit_codecs.change_from_proto(message.edit, f"{field}.edit"),
+        seed=message.seed,
+        index=message.index,
+    )
+    # Checked before the first edit is made, here or elsewhere, and by the names that this request has.
+    present = region_palette(source.labels, source.mask, bundle.label_space.num_classes)
+    source.edit.requested(bundle.label_space, present, f"{field}.edit")
+    return source
+
+
+def _pair_to_proto(pair: Pair, bundle: PinnedBundle, job: PairJob | EditJob) -> pb.Pair:
     height, width = pair.labels.shape
     image = EncodedImage(pair.image_data, ImageFormat(pair.image_format), height, width)
     return pb.Pair(
@@ -99,7 +153,7 @@ def _pair_to_proto(pair: Pair, bundle: PinnedBundle, job: PairJob) -> pb.Pair:
 
 
 def _provenance_to_proto(provenance: Provenance) -> pb.Provenance:
-    layout_engine = provenance.layout_engine
+    layout_engine, edit = provenance.layout_engine, provenance.edit
     return pb.Provenance(
         bundle=codecs.bundle_to_proto(provenance.bundle),
         seed=provenance.seed,
@@ -110,4 +164,5 @@ def _provenance_to_proto(provenance: Provenance) -> pb.Provenance:
         layout_engine=None if layout_engine is None else codecs.engine_to_proto(layout_engine),
         image_engine=codecs.engine_to_proto(provenance.image_engine),
         service_version=provenance.service_version,
+        edit=None if edit is None else pb.EditOrigin(seed=edit.seed, index=edit.index),
     )

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.constraints import Constraints
+from semantic_palette.editing import Mask, RegionShares, ShareEdit
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding
+from semantic_palette_services.image.operation import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
 
 
@@ -52,6 +54,27 @@ class StagedLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EditTask:
+    """A layout uint8 ``[H, W]`` to edit for a pair, where the mask bool ``[H, W]`` allows it."""
+
+    labels: NDArray[np.uint8]
+    mask: Mask
+    edit: ShareEdit
+    seed: int
+    index: int
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StagedEdit:
+    """An edited layout: class ids uint8 ``[H, W]``, and what became of the region."""
+
+    labels: NDArray[np.uint8]
+    region: RegionShares
+    engine: EngineIdentity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ImageTask:
     """A layout uint8 ``[H, W]`` to translate for a pair."""
 
@@ -60,6 +83,8 @@ class ImageTask:
     index: int
     encoding: ImageEncoding
     deterministic: bool
+    reference: StyleReference | None = None
+    """Whose look to have; only styled bundles take notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +114,13 @@ class PaletteStage(Protocol):
 
 
 class LayoutStage(Protocol):
-    """Generates layouts."""
+    """Generates and edits layouts."""
 
     async def generate(self, bundle: PinnedBundle, task: LayoutTask, deadline: float | None) -> StagedLayout:
         """Generate a layout."""
+
+    async def edit(self, bundle: PinnedBundle, task: EditTask, deadline: float | None) -> StagedEdit:
+        """Edit a layout."""
 
 
 class ImageStage(Protocol):

@@ -10,7 +10,7 @@ from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import BundleView, check_selection
 from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
-from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
+from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest, StyleReference
 from semantic_palette_services.limits import Limits, check_count
 
 
@@ -34,9 +34,11 @@ class ImageServicer(ImageServiceServicer):
             encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
             deterministic=request.deterministic,
         )
-        with self._operation.reserve(count) as room:
-            requests = await self._pool.run(_decode_all, request.items, bundle)
-            images = await self._operation.translate_all(requests, options, deadline_of(context), room)
+        styled = self._operation.styled
+        references = sum(item.HasField("reference") for item in request.items)
+        with self._operation.reserve(count, references) as rooms:
+            requests = await self._pool.run(_decode_all, request.items, bundle, styled)
+            images = await self._operation.translate_all(requests, options, deadline_of(context), rooms)
         return pb.TranslateLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
             images=[codecs.image_to_proto(image) for image in images],
@@ -44,8 +46,15 @@ class ImageServicer(ImageServiceServicer):
         )
 
 
-def _decode_all(items: Sequence[pb.ImageItem], bundle: BundleView) -> list[ImageRequest]:
-    return [
-        ImageRequest(codecs.layout_from_proto(item.layout, bundle, f"items[{position}].layout"), item.seed, item.index)
-        for position, item in enumerate(items)
-    ]
+def _decode_all(items: Sequence[pb.ImageItem], bundle: BundleView, styled: bool) -> list[ImageRequest]:
+    return [_decode(item, bundle, styled, f"items[{position}]") for position, item in enumerate(items)]
+
+
+def _decode(item: pb.ImageItem, bundle: BundleView, styled: bool, field: str) -> ImageRequest:
+    labels = codecs.layout_from_proto(item.layout, bundle, f"{field}.layout")
+    reference = None
+    if styled and item.HasField("reference"):
+        field = f"{field}.reference"
+        image = codecs.pixels_from_proto(item.reference.image, bundle, f"{field}.image")
+        reference = StyleReference(image, codecs.layout_from_proto(item.reference.layout, bundle, f"{field}.layout"))
+    return ImageRequest(labels, item.seed, item.index, reference)

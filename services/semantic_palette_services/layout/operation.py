@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,12 @@ from numpy.typing import NDArray
 
 from semantic_palette.budget import exact_labels, integer_budget
 from semantic_palette.constraints import Bounds
-from semantic_palette.noise import standard_normal
 from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.runtime.batcher import Room
-from semantic_palette_services.runtime.loaded_bundle import ServedModel
+from semantic_palette_services.runtime.served_model import ServedModel
 
 
 class QualityObserver(Protocol):
@@ -69,8 +69,8 @@ class LayoutOperation:
 
     Args:
         bundle: the bundle.
-        labels_model: ``(z [Z], palette [K]) -> labels [H, W]``, for NATURAL.
-        scores_model: ``(z [Z], palette [K]) -> scores [K, H, W]``, for EXACT.
+        models: of which ``layout`` is needed for NATURAL, ``(z [Z], palette [K]) -> labels [H, W]``, and
+            ``layout_scores`` for EXACT, ``(z [Z], palette [K]) -> scores [K, H, W]``.
         pool: threads for exact budgets.
         observer: is told about every layout.
     """
@@ -78,31 +78,35 @@ class LayoutOperation:
     def __init__(
         self,
         bundle: BundleView,
+        models: Mapping[str, ServedModel],
         *,
-        labels_model: ServedModel,
-        scores_model: ServedModel,
         pool: WorkerPool,
         observer: QualityObserver,
     ) -> None:
         self.bundle = bundle
-        self._models = {Adherence.NATURAL: labels_model, Adherence.EXACT: scores_model}
+        self._models = models
         self._pool = pool
         self._observer = observer
         # Scores are large. No more of them exist than keep the threads busy and the device in full batches; items
         # beyond wait without scores.
-        self._score_maps = asyncio.Semaphore(pool.threads + scores_model.max_batch_size)
+        scores_model = models.get("layout_scores")
+        self._score_maps = asyncio.Semaphore(pool.threads + (scores_model.max_batch_size if scores_model else 0))
+
+    def _model(self, options: LayoutOptions) -> ServedModel:
+        return self._models["layout_scores" if options.adherence is Adherence.EXACT else "layout"]
 
     def engine(self, options: LayoutOptions) -> EngineIdentity:
         """What executes the model for these options."""
-        return self._models[options.adherence].engine_for(deterministic=options.deterministic)
+        return self._model(options).engine_for(deterministic=options.deterministic)
 
     def reserve(self, count: int, options: LayoutOptions) -> AbstractContextManager[Room]:
         """Keep room in the queue for layouts that are still to be prepared.
 
         Raises:
+            MissingOperationError: the bundle has no model for these options.
             RuntimeServiceError: the model is overloaded or stopping.
         """
-        return self._models[options.adherence].reserve(count)
+        return self._model(options).reserve(count)
 
     async def generate_all(
         self, requests: list[LayoutRequest], options: LayoutOptions, deadline: float | None, room: Room
@@ -126,26 +130,26 @@ class LayoutOperation:
             deadline: when the answer is worth nothing any more, in the event loop's time.
 
         Raises:
+            MissingOperationError: the bundle has no model for these options.
             RuntimeServiceError: the model is overloaded, stopping or failed.
         """
         with self.reserve(1, options) as room:
             return await self._generate(request, self._draw(request, options), options, deadline, room)
 
-    def _draw(self, request: LayoutRequest, options: LayoutOptions) -> NDArray[np.float32]:
-        size = self._models[options.adherence].latent_size
-        return standard_normal(request.seed, request.index, "layout", (size,))
+    def _draw(self, request: LayoutRequest, options: LayoutOptions) -> dict[str, NDArray[np.float32]]:
+        return self._model(options).noise(request.seed, request.index, "layout")
 
     async def _generate(
         self,
         request: LayoutRequest,
-        noise: NDArray[np.float32],
+        noise: dict[str, NDArray[np.float32]],
         options: LayoutOptions,
         deadline: float | None,
         room: Room,
     ) -> GeneratedLayout:
         infer = partial(
-            self._models[options.adherence].infer,
-            {"z": noise, "palette": request.palette.astype(np.float32)},
+            self._model(options).infer,
+            {**noise, "palette": request.palette.astype(np.float32)},
             deadline=deadline,
             deterministic=options.deterministic,
             room=room,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
-from semantic_palette_services import codecs
+from semantic_palette_services import codecs, edit_codecs
 from semantic_palette_services.bundle_selection import check_selection
 from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import LabelEncoding, encode_labels
+from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.limits import Limits, check_count
 
 
 class LayoutServicer(LayoutServiceServicer):
-    """Converts, validates and calls `LayoutOperation`."""
+    """Converts, validates and calls `LayoutOperation` and `EditOperation`."""
 
-    def __init__(self, operation: LayoutOperation, pool: WorkerPool, limits: Limits) -> None:
+    def __init__(self, operation: LayoutOperation, edits: EditOperation, pool: WorkerPool, limits: Limits) -> None:
         self._operation = operation
+        self._edits = edits
         self._pool = pool
         self._limits = limits
 
@@ -51,6 +55,33 @@ class LayoutServicer(LayoutServiceServicer):
             engine=codecs.engine_to_proto(self._operation.engine(options)),
         )
 
+    async def EditLayouts(  # noqa: N802 - the name of the RPC
+        self, request: pb.EditLayoutsRequest, context: Context
+    ) -> pb.EditLayoutsResponse:
+        """Edited layouts, in the order of the items."""
+        bundle = self._edits.bundle
+        check_selection(bundle, request.bundle.name, request.bundle.digest)
+        count = len(request.items)
+        check_count("items", count, self._limits.items_of(bundle.height * bundle.width))
+        encoding = codecs.label_encoding_from_proto(request.label_encoding)
+        with self._edits.reserve(count) as room:
+            requests = await self._pool.run(_read_edits, request.items, self._edits)
+            layouts = await self._edits.edit_all(
+                requests, deadline_of(context), room, deterministic=request.deterministic
+            )
+        data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
+        return pb.EditLayoutsResponse(
+            bundle=codecs.bundle_to_proto(bundle),
+            layouts=[
+                pb.EditedLayout(
+                    layout=codecs.layout_to_proto(encoded, encoding, bundle.height, bundle.width),
+                    region=edit_codecs.shares_to_proto(bundle.label_space, layout.region),
+                )
+                for layout, encoded in zip(layouts, data, strict=True)
+            ],
+            engine=codecs.engine_to_proto(self._edits.engine(deterministic=request.deterministic)),
+        )
+
     def _read(self, request: pb.GenerateLayoutsRequest) -> list[LayoutRequest]:
         space = self._operation.bundle.label_space
         return [
@@ -72,3 +103,15 @@ class LayoutServicer(LayoutServiceServicer):
 
 def _encode_all(layouts: list[NDArray[np.uint8]], encoding: LabelEncoding) -> list[bytes]:
     return [encode_labels(labels, encoding) for labels in layouts]
+
+
+def _read_edits(items: Sequence[pb.EditItem], operation: EditOperation) -> list[EditRequest]:
+    return [_read_edit(item, operation, f"items[{position}]") for position, item in enumerate(items)]
+
+
+def _read_edit(item: pb.EditItem, operation: EditOperation, field: str) -> EditRequest:
+    labels = codecs.layout_from_proto(item.layout, operation.bundle, f"{field}.layout")
+    mask = edit_codecs.region_from_proto(item.edit.region, operation.bundle, f"{field}.edit.region")
+    change = edit_codecs.change_from_proto(item.edit, f"{field}.edit")
+    plan = operation.plan(labels, mask, change, f"{field}.edit")
+    return EditRequest(labels, mask, plan, item.seed, item.index)

@@ -22,7 +22,7 @@ from semantic_palette.manifest import ModelEntry
 from semantic_palette_services.runtime.engines.base import Engine
 from semantic_palette_services.runtime.engines.registry import EngineKind, candidates
 from semantic_palette_services.runtime.errors import EngineLoadError, EngineUnavailableError, ParityError
-from semantic_palette_services.runtime.golden import Golden
+from semantic_palette_services.runtime.golden import GoldenSamples
 from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.parity import ParityReport, compare
 from semantic_palette_services.runtime.settings import RuntimeSettings
@@ -83,7 +83,7 @@ class EngineChoice:
     """Which engines a model runs on, and why.
 
     Attributes:
-        operation: "layout", "layout_scores" or "image".
+        operation: the operation, such as "layout" or "image".
         chosen: key of the engine for ordinary items.
         deterministic: key of the engine for deterministic items.
         candidates: every engine that was considered.
@@ -126,15 +126,15 @@ class Selection:
 
 
 def select_engine(
-    operation: str, path: Path, entry: ModelEntry, golden: Golden, settings: RuntimeSettings
+    operation: str, path: Path, entry: ModelEntry, golden: GoldenSamples, settings: RuntimeSettings
 ) -> Selection:
     """Load, check and time the allowed engines for a model, and keep the best.
 
     Args:
-        operation: "layout", "layout_scores" or "image".
+        operation: the operation, such as "layout" or "image".
         path: the ONNX file.
         entry: the manifest's description of it.
-        golden: the bundle's golden outputs.
+        golden: the golden samples of the model.
         settings: engine allowed, threads, and the largest batch.
 
     Raises:
@@ -147,7 +147,7 @@ def select_engine(
     engines: dict[str, Engine] = {}
     try:
         for kind in kinds:
-            candidate, engine = _try_engine(kind, operation, path, entry, golden, settings, pinned=len(kinds) == 1)
+            candidate, engine = _try_engine(kind, path, entry, golden, settings, pinned=len(kinds) == 1)
             tried.append(candidate)
             if engine is not None:
                 engines[kind.key] = engine
@@ -168,10 +168,9 @@ def select_engine(
 
 def _try_engine(
     kind: EngineKind,
-    operation: str,
     path: Path,
     entry: ModelEntry,
-    golden: Golden,
+    golden: GoldenSamples,
     settings: RuntimeSettings,
     *,
     pinned: bool,
@@ -184,8 +183,8 @@ def _try_engine(
             raise
         return Candidate(kind.key, False, str(error)), None
     try:
-        probe = _Probe(engine, golden.inputs(operation), settings.max_batch_size)
-        report = probe.check_parity(operation, golden)
+        probe = _Probe(engine, entry, golden, settings.max_batch_size)
+        report = probe.check_parity()
         seconds = probe.median_seconds() if report.passed else {}
     except Exception as error:
         # Engines raise what they like. One that cannot answer the golden inputs is not accepted, and that is told.
@@ -199,14 +198,15 @@ def _try_engine(
 class _Probe:
     """Runs an engine on the golden inputs, in batches and one by one, and times every run."""
 
-    def __init__(self, engine: Engine, inputs: Arrays, max_batch_size: int) -> None:
+    def __init__(self, engine: Engine, entry: ModelEntry, golden: GoldenSamples, max_batch_size: int) -> None:
         self._engine = engine
-        self._inputs = inputs
-        self._count = len(inputs["z"])
+        self._attributes = entry.attributes
+        self._golden = golden
+        self._count = len(golden)
         self._max_batch_size = max_batch_size
         self._runs: dict[int, list[float]] = {1: [], max_batch_size: []}
 
-    def check_parity(self, operation: str, golden: Golden) -> ParityReport:
+    def check_parity(self) -> ParityReport:
         """Hold the answers to the golden samples, those of the first few also when run alone, against the golden ones.
 
         A slow engine answers fewer batches, so that a server with a large model still starts in seconds.
@@ -221,24 +221,25 @@ class _Probe:
             parts.append(self._run(*slices[-1]))
         rows = [row for start, stop in slices for row in range(start, stop)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        report = compare(operation, self._engine.precision, golden, rows, outputs)
+        report = compare(self._engine.precision, self._golden, rows, outputs, self._attributes)
         return ParityReport(report.passed, f"{len(set(rows))} golden samples: {report.reason}")
 
     def median_seconds(self) -> dict[int, float]:
         """Median seconds of a batch of 1 and of the largest; the first run of each size only warms the engine up."""
         for size, runs in self._runs.items():
             rows = np.arange(size) % self._count
-            batch = {name: array[rows] for name, array in self._inputs.items()}
+            batch = {name: array[rows] for name, array in self._golden.inputs.items()}
             while len(runs) < 2 or (len(runs) <= MAX_RUNS and sum(runs[1:]) < TIMING_SECONDS):
-                self._time(batch)
+                self._time(batch, size)
         return {size: statistics.median(runs[1:]) for size, runs in sorted(self._runs.items())}
 
     def _run(self, start: int, stop: int) -> Arrays:
-        return self._time({name: array[start:stop] for name, array in self._inputs.items()})
+        batch = {name: array[start:stop] for name, array in self._golden.inputs.items()}
+        return self._time(batch, stop - start)
 
-    def _time(self, batch: Arrays) -> Arrays:
+    def _time(self, batch: Arrays, size: int) -> Arrays:
         started = time.perf_counter()
         outputs = self._engine.run(batch)
-        if (size := len(batch["z"])) in self._runs:
+        if size in self._runs:
             self._runs[size].append(time.perf_counter() - started)
         return outputs

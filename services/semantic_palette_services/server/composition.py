@@ -19,16 +19,13 @@ from semantic_palette.v1 import (
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.local_stages import LocalImageStage, LocalLayoutStage, LocalPaletteStage
 from semantic_palette_services.factory.operation import FactoryLimits, FactoryOperation
-from semantic_palette_services.factory.remote_stages import (
-    RemoteImageStage,
-    RemoteLayoutStage,
-    RemotePaletteStage,
-    StageChannel,
-)
+from semantic_palette_services.factory.remote_stages import RemoteImageStage, RemoteLayoutStage, RemotePaletteStage
 from semantic_palette_services.factory.servicer import FactoryServicer
+from semantic_palette_services.factory.stage_channel import StageChannel
 from semantic_palette_services.factory.stages import ImageStage, LayoutStage, PaletteStage, Stages
 from semantic_palette_services.image.operation import ImageOperation
 from semantic_palette_services.image.servicer import ImageServicer
+from semantic_palette_services.layout.edit_operation import EditOperation
 from semantic_palette_services.layout.operation import LayoutOperation
 from semantic_palette_services.layout.servicer import LayoutServicer
 from semantic_palette_services.limits import Limits
@@ -68,6 +65,7 @@ class Services:
         self._limits = Limits(max_items=settings.max_items, max_pairs=settings.max_pairs)
         self._palette: PaletteOperation | None = None
         self._layout: LayoutOperation | None = None
+        self._edits: EditOperation | None = None
         self._image: ImageOperation | None = None
         self._factory: FactoryOperation | None = None
         if bundle is not None:
@@ -84,15 +82,10 @@ class Services:
         if "palette" in self._settings.services:
             self._palette = PaletteOperation(bundle, bundle.palette_model, self._pool)
         if "layout" in self._settings.services:
-            self._layout = LayoutOperation(
-                bundle,
-                labels_model=bundle.models["layout"],
-                scores_model=bundle.models["layout_scores"],
-                pool=self._pool,
-                observer=metrics,
-            )
+            self._layout = LayoutOperation(bundle, bundle.models, pool=self._pool, observer=metrics)
+            self._edits = EditOperation(bundle, bundle.models, self._pool, metrics)
         if "image" in self._settings.services:
-            self._image = ImageOperation(bundle, bundle.models["image"], self._pool)
+            self._image = ImageOperation(bundle, bundle.models, bundle.style_bank, self._pool)
 
     def _stages(self) -> Stages:
         addresses = self._settings.stage_addresses
@@ -112,7 +105,8 @@ class Services:
         if address is not None:
             return RemoteLayoutStage(self._channel(address))
         assert self._layout is not None, "settings promise an address or the service"
-        return LocalLayoutStage(self._layout)
+        assert self._edits is not None, "it comes with the layout service"
+        return LocalLayoutStage(self._layout, self._edits)
 
     def _image_stage(self, address: str | None) -> ImageStage:
         if address is not None:
@@ -130,8 +124,8 @@ class Services:
         if self._palette is not None:
             palette = PaletteServicer(self._palette, self._limits)
             palette_service_pb2_grpc.add_PaletteServiceServicer_to_server(palette, server)  # type: ignore[no-untyped-call]
-        if self._layout is not None:
-            layout = LayoutServicer(self._layout, self._pool, self._limits)
+        if self._layout is not None and self._edits is not None:
+            layout = LayoutServicer(self._layout, self._edits, self._pool, self._limits)
             layout_service_pb2_grpc.add_LayoutServiceServicer_to_server(layout, server)  # type: ignore[no-untyped-call]
         if self._image is not None:
             image = ImageServicer(self._image, self._pool, self._limits)

@@ -4,7 +4,7 @@
 |---|---|---|
 | InvalidInputError, InfeasibleConstraintsError | INVALID_ARGUMENT | BadRequest: field, value, what is allowed |
 | UnknownClassError | NOT_FOUND | BadRequest, as above |
-| BundleNotFoundError | NOT_FOUND | ErrorInfo |
+| BundleNotFoundError, MissingOperationError | NOT_FOUND | ErrorInfo |
 | BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
 | QueueFullError, TooManyCallsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back in the trailers |
 | DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
@@ -30,8 +30,8 @@ from grpc import aio
 
 from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
 from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
-from semantic_palette_services.bundle_selection import BundleMismatchError
-from semantic_palette_services.factory.remote_stages import StageUnavailableError
+from semantic_palette_services.bundle_selection import BundleMismatchError, MissingOperationError
+from semantic_palette_services.factory.stage_channel import StageUnavailableError
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,
@@ -50,6 +50,7 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (UnknownClassError, grpc.StatusCode.NOT_FOUND),
     (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
     (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
+    (MissingOperationError, grpc.StatusCode.NOT_FOUND),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyCallsError, grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -123,7 +123,11 @@ async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncE
         max_batch_size=settings.max_batch_size,
         max_queue=settings.max_queue,
     )
-    bundle = await LoadedBundle.load(files, runtime, executor, settings.models, metrics)
+    # What a bundle lacks is told to those who ask for it: few bundles have everything.
+    models = [operation for operation in settings.models if operation in files.manifest.models]
+    if settings.models and not models:
+        logger.warning("bundle %s has no model for %s", files.manifest.name, ", ".join(settings.services))
+    bundle = await LoadedBundle.load(files, runtime, executor, models, metrics)
     stack.push_async_callback(bundle.close)
     stack.push_async_callback(bundle.drain)
     metrics.bundle_loaded(bundle, time.perf_counter() - started)

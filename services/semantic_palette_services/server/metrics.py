@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from semantic_palette.editing import RegionShares
 from semantic_palette.pair import Adherence
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.observer import CancelStage, ShedReason
@@ -79,6 +80,10 @@ class Metrics:
         self._kl = self._histogram(
             "layout_kl_nats", "KL divergence of achieved from requested palettes.", _NATS, "adherence"
         )
+        self._edits = self._counter("edits", "Layouts edited.")
+        self._edit_kl = self._histogram(
+            "edit_kl_nats", "KL divergence of achieved from requested palettes of edited regions.", _NATS
+        )
         self._pairs = self._counter("pairs", "Pairs made.")
         self._inflight_pairs = self._gauge("inflight_pairs", "Pairs in the making.")
         self._shares: ShareCollector | None = None
@@ -144,6 +149,11 @@ class Metrics:
         self._kl.labels(adherence.value).observe(kl)
         if self._shares is not None:
             self._shares.add(adherence, requested, achieved)
+
+    def layout_edited(self, region: RegionShares) -> None:
+        """See `EditObserver.layout_edited`."""
+        self._edits.inc()
+        self._edit_kl.observe(region.kl)
 
     def pair_started(self) -> None:
         """See `PairObserver.pair_started`."""

@@ -123,9 +123,9 @@ class ServerSettings(BaseSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that the services of this process need."""
-        models: tuple[str, ...] = ("layout", "layout_scores") if "layout" in self.services else ()
-        return (*models, "image") if "image" in self.services else models
+        """Models that the services of this process use, of those that a bundle has."""
+        models: tuple[str, ...] = ("layout", "layout_scores", "editor") if "layout" in self.services else ()
+        return (*models, "image", "style_encoder") if "image" in self.services else models
 
     @property
     def needs_bundle(self) -> bool:

@@ -1,0 +1,117 @@
+"""Making pairs from pairs: the layout is edited in a region, and what surrounds the region stays as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.editing import frame_palette
+from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, EditOrigin, PaletteOrigin, Provenance
+from semantic_palette.palette import histogram, kl_divergence
+from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.encoding import (
+    EncodedImage,
+    ImageEncoding,
+    ImageFormat,
+    encode_image,
+    encode_labels_in,
+)
+from semantic_palette_services.factory.jobs import EditJob, EditSource
+from semantic_palette_services.factory.maker import SERVICE_VERSION
+from semantic_palette_services.factory.stages import (
+    EditTask,
+    ImageTask,
+    PinnedBundle,
+    StagedEdit,
+    StagedImage,
+    Stages,
+)
+from semantic_palette_services.image.operation import StyleReference
+
+
+class PairEditor:
+    """Makes the edited pairs of one stream; see `PairMaker`.
+
+    Args:
+        stages: what edits layouts and makes images.
+        pool: threads to put images together in.
+        bundle: the bundle that the stream is pinned to.
+        job: what is asked for.
+        deadline: of the stream, in the event loop's time.
+    """
+
+    def __init__(
+        self, stages: Stages, pool: WorkerPool, bundle: PinnedBundle, job: EditJob, deadline: float | None
+    ) -> None:
+        self._stages = stages
+        self._pool = pool
+        self._bundle = bundle
+        self._job = job
+        self._deadline = deadline
+
+    async def make(self, index: int) -> EditedPair:
+        """See `PairMaker.make`."""
+        job, source = self._job, self._job.sources[index % len(self._job.sources)]
+        edit = EditTask(source.labels, source.mask, source.edit, job.seed, index, job.deterministic)
+        edited = await self._stages.layout.edit(self._bundle, edit, self._deadline)
+        # The whole edited scene is drawn, so that what is new fits what surrounds it; then the old surroundings return.
+        task = ImageTask(
+            edited.labels,
+            source.seed,
+            source.index,
+            ImageEncoding(ImageFormat.RAW),
+            job.deterministic,
+            StyleReference(source.image, source.labels),
+        )
+        staged = await self._stages.image.translate(self._bundle, task, self._deadline)
+        image = await self._pool.run(_compose, source, staged.image, job.image_encoding)
+        label_data = await encode_labels_in(self._pool, edited.labels, job.label_encoding)
+        return _pair(self._bundle, job, index, source, edited, label_data, StagedImage(image, staged.engine))
+
+    def forget_before(self, index: int) -> None:
+        """See `PairMaker.forget_before`; the sources are kept, they come again."""
+
+    async def close(self) -> None:
+        """See `PairMaker.close`; nothing is under way that the stream does not know of."""
+
+
+def _compose(source: EditSource, drawn: EncodedImage, encoding: ImageEncoding) -> EncodedImage:
+    pixels: NDArray[np.uint8] = np.frombuffer(drawn.data, dtype=np.uint8).reshape(source.image.shape)
+    return encode_image(np.where(source.mask[:, :, None], pixels, source.image), encoding)
+
+
+def _pair(
+    bundle: PinnedBundle,
+    job: EditJob,
+    index: int,
+    source: EditSource,
+    edited: StagedEdit,
+    label_data: bytes,
+    staged: StagedImage,
+) -> EditedPair:
+    provenance = Provenance(
+        bundle=BundleIdentity(bundle.name, bundle.version, bundle.digest),
+        seed=job.seed,
+        index=index,
+        adherence=Adherence.NATURAL,
+        deterministic=job.deterministic,
+        palette_origin=PaletteOrigin.EDITED,
+        layout_engine=edited.engine,
+        image_engine=staged.engine,
+        service_version=SERVICE_VERSION,
+        edit=EditOrigin(source.seed, source.index),
+    )
+    requested = frame_palette(source.labels, source.mask, edited.region.requested)
+    achieved = histogram(edited.labels, bundle.label_space.num_classes)
+    return EditedPair(
+        index=index,
+        labels=edited.labels,
+        label_data=label_data,
+        image_data=staged.image.data,
+        image_format=staged.image.format,
+        requested=requested,
+        achieved=achieved,
+        kl=float(kl_divergence(requested, achieved)),
+        provenance=provenance,
+        region=edited.region,
+    )

@@ -1,0 +1,92 @@
+"""Channels of the factory to services in other processes, and what becomes of calls on them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette.grpc_conventions import channel_target
+from semantic_palette_services.grpc_options import channel_options
+
+Answer = TypeVar("Answer")
+AnyAnswer = TypeVar("AnyAnswer", covariant=True)
+Result = TypeVar("Result")
+
+
+class Method(Protocol[AnyAnswer]):
+    """A unary method of a stub."""
+
+    def __call__(self, request: Message, *, timeout: float) -> Awaitable[AnyAnswer]:
+        """Begin a call."""
+
+
+class StageUnavailableError(SemanticPaletteError):
+    """A service that the factory needs gave up a call: it was stopped, or the call would take too long.
+
+    Another attempt, by this call's caller, may find another replica or a shorter queue.
+    """
+
+    def __init__(self, address: str, code: grpc.StatusCode) -> None:
+        super().__init__(f"{address}: the service gave up a call with {code.name}")
+        self.address = address
+
+
+class StageAnswerError(SemanticPaletteError):
+    """A service that the factory needs answers with something else than the contract promises."""
+
+
+class StageChannel:
+    """A channel to the replicas of one service.
+
+    Args:
+        address: ``HOST:PORT`` or any gRPC target.
+        timeout: the most seconds that one call may take, however much time the caller has left.
+    """
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self.address = address
+        self.channel = aio.insecure_channel(channel_target(address), options=channel_options())
+        self._timeout = timeout
+
+    async def ask(
+        self, method: Method[Answer], request: Message, deadline: float | None, read: Callable[[Answer], Result]
+    ) -> Result:
+        """Call a method and read its answer.
+
+        Args:
+            method: the method, of a stub on this channel.
+            request: what to ask.
+            deadline: when the caller's time is over, in the event loop's time.
+            read: turns the answer into the result.
+
+        Raises:
+            StageUnavailableError: the service gave the call up, which is not for want of the caller's time.
+            StageAnswerError: the answer is not what the contract promises.
+            AioRpcError: the service answered with another status.
+        """
+        loop = asyncio.get_running_loop()
+        left = math.inf if deadline is None else max(deadline - loop.time(), 0.0)
+        try:
+            answer = await method(request, timeout=min(self._timeout, left))
+        except aio.AioRpcError as error:
+            cancelled = error.code() is grpc.StatusCode.CANCELLED
+            # Where the caller has longer than a call may take, only that limit has passed, or will.
+            limited = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and left > self._timeout
+            if cancelled or limited:
+                raise StageUnavailableError(self.address, error.code()) from error
+            raise
+        try:
+            return read(answer)
+        except ValueError as error:  # of which InvalidInputError is one, that would blame our caller
+            raise StageAnswerError(f"{self.address}: the answer is malformed: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections; calls in flight are cancelled."""
+        await self.channel.close()

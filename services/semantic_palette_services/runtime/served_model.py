@@ -1,0 +1,152 @@
+"""One model of a bundle behind its engines and its batcher."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semantic_palette.errors import BundleError
+from semantic_palette.manifest import Manifest, ModelEntry
+from semantic_palette.noise import standard_normal
+from semantic_palette.pair import EngineIdentity
+from semantic_palette_services.bundle_selection import MissingOperationError
+from semantic_palette_services.runtime.batcher import Batcher, Outputs, Room
+from semantic_palette_services.runtime.engines.base import check_sample
+from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.item_queue import Arrays
+from semantic_palette_services.runtime.observer import BatchObserver
+from semantic_palette_services.runtime.selection import EngineChoice, Selection
+from semantic_palette_services.runtime.settings import RuntimeSettings
+
+
+def model_digest(entry: ModelEntry) -> str:
+    """What identifies the computation of a model: hex sha256 of its file or, where its weights are in files of their
+    own, of the lines ``<sha256>  <file>`` (as sha256sum prints them) of the model's file and then of those, by name.
+    """
+    if not entry.external_files:
+        return entry.sha256
+    files = [(entry.file, entry.sha256), *sorted(entry.external_files.items())]
+    return hashlib.sha256("".join(f"{sha256}  {file}\n" for file, sha256 in files).encode()).hexdigest()
+
+
+class ServedModel:
+    """One model of a bundle, ready to answer.
+
+    Attributes:
+        operation: which, such as "layout" or "image".
+        entry: the manifest's description of the model.
+        choice: which engines it runs on, and why.
+        batcher: what forms its batches.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        entry: ModelEntry,
+        selection: Selection,
+        executor: DeviceExecutor,
+        settings: RuntimeSettings,
+        observer: BatchObserver | None,
+    ) -> None:
+        self.operation = operation
+        self.entry = entry
+        self.choice: EngineChoice = selection.choice
+        self._selection = selection
+        self.batcher = Batcher(
+            selection.engine.run,
+            executor,
+            max_batch_size=selection.choice.best.best_batch_size,
+            max_queue=settings.max_queue,
+            name=operation,
+            observer=observer,
+            run_deterministic=selection.deterministic_engine.run,
+            measured_seconds=selection.choice.best.seconds,
+        )
+
+    @property
+    def max_batch_size(self) -> int:
+        """Most items in a batch: the size at which the engine was measured to be fastest an item."""
+        return self.choice.best.best_batch_size
+
+    @property
+    def engine(self) -> EngineIdentity:
+        """What answers ordinary items; see `engine_for` for deterministic ones."""
+        return self.engine_for(deterministic=False)
+
+    def engine_for(self, *, deterministic: bool) -> EngineIdentity:
+        """What answers items, deterministic or ordinary."""
+        engine = self._selection.deterministic_engine if deterministic else self._selection.engine
+        return EngineIdentity(engine.name, engine.version, engine.precision, model_digest(self.entry))
+
+    def takes(self, name: str) -> bool:
+        """Whether the model has an input of this name."""
+        return any(spec.name == name for spec in self.entry.inputs)
+
+    @property
+    def latent_size(self) -> int:
+        """Length of the noise vector ``z`` of a sample.
+
+        Raises:
+            BundleError: the manifest gives the model no ``z`` of fixed length.
+        """
+        for spec in self.entry.inputs:
+            if spec.name == "z" and isinstance(spec.shape[-1], int):
+                return spec.shape[-1]
+        raise BundleError(f"manifest.models.{self.operation}.inputs: there is no z of fixed length")
+
+    def noise(self, seed: int, index: int, stage: str) -> dict[str, NDArray[np.float32]]:
+        """The noise input of a sample, float32 [Z], by its name; nothing where the model takes none."""
+        return {"z": standard_normal(seed, index, stage, (self.latent_size,))} if self.takes("z") else {}
+
+    def reserve(self, count: int) -> AbstractContextManager[Room]:
+        """Keep room in the queue for items that are still to be prepared; see `Batcher.reserve`."""
+        return self.batcher.reserve(count)
+
+    async def infer(
+        self,
+        inputs: Arrays,
+        deadline: float | None = None,
+        deterministic: bool = False,
+        room: Room | None = None,
+    ) -> Outputs:
+        """Run one sample; see `Batcher.submit` for the arguments, the answer and the errors.
+
+        Raises:
+            InvalidInputError: an input is missing, unknown, or of the wrong dtype or shape.
+        """
+        check_sample(self.entry.inputs, inputs)
+        return await self.batcher.submit(inputs, deadline=deadline, deterministic=deterministic, room=room)
+
+    def run_batch(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the engine of ordinary items directly, past the queue: what benchmarks compare with.
+
+        The caller sees to it that nothing else runs on the device meanwhile.
+        """
+        return self._selection.engine.run(inputs)
+
+    async def close(self) -> None:
+        """Stop the batcher, then free the engines."""
+        await self.batcher.close()
+        self._selection.close()
+
+
+class ServedModels(dict[str, ServedModel]):
+    """Models by operation; asking for one that is not there tells what is.
+
+    Args:
+        manifest: of the bundle that they are of.
+
+    Raises:
+        MissingOperationError: by ``models[operation]``, where there is none.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__()
+        self._manifest = manifest
+
+    def __missing__(self, operation: str) -> ServedModel:
+        raise MissingOperationError(self._manifest.name, operation, self._manifest.models)
