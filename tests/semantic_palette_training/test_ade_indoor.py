@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from semantic_palette.label_space import ADE_INDOOR
-from semantic_palette_training.data.ade_indoor import AdeIndoorData, ade_indoor_source
-from semantic_palette_training.data.scene_files import read_scenes
+from semantic_palette_training.data.ade_indoor import AdeIndoorData
+from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import DataError
 
 HEIGHT, WIDTH = 12, 16
@@ -34,9 +34,9 @@ def root(tmp_path):
     return root
 
 
-def load(root, split="train", height=HEIGHT, width=WIDTH):
-    config = AdeIndoorData(root=str(root), height=height, width=width)
-    return read_scenes(ade_indoor_source(config, split), height, width)
+def load(root, split="train"):
+    config = AdeIndoorData(root=str(root), height=HEIGHT, width=WIDTH)
+    return load_scenes(config, split)
 
 
 def test_indoor_scenes_alone_are_read(root):

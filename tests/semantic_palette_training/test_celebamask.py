@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from semantic_palette.label_space import CELEBAMASK_HQ
-from semantic_palette_training.data.celebamask import CelebAMaskData, celebamask_source
-from semantic_palette_training.data.scene_files import read_scenes
+from semantic_palette_training.data.celebamask import CelebAMaskData
+from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import DataError
 
 SIZE = 8
@@ -46,7 +46,7 @@ def root(tmp_path):
 
 def load(root, split="train"):
     config = CelebAMaskData(root=str(root), height=SIZE, width=SIZE)
-    return read_scenes(celebamask_source(config, split), SIZE, SIZE)
+    return load_scenes(config, split)
 
 
 def test_faces_fall_into_the_splits_of_celeba(root):

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from semantic_palette.label_space import CITYSCAPES
-from semantic_palette_training.data.cityscapes import CityscapesData, cityscapes_source
-from semantic_palette_training.data.scene_files import read_scenes
+from semantic_palette_training.data.cityscapes import CityscapesData
+from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import DataError
 
 HEIGHT, WIDTH = 5, 7
@@ -45,7 +45,7 @@ def root(tmp_path):
 
 def load(root, split="train", **options):
     config = CityscapesData(root=str(root), height=HEIGHT, width=WIDTH, **options)
-    return read_scenes(cityscapes_source(config, split), HEIGHT, WIDTH)
+    return load_scenes(config, split)
 
 
 def test_scenes_come_by_city_with_published_ids(root):
@@ -169,4 +169,4 @@ def test_a_missing_data_set_says_where_it_was_looked_for(tmp_path, monkeypatch):
         load(tmp_path)
     monkeypatch.delenv("SEMANTIC_PALETTE_DATA", raising=False)
     with pytest.raises(DataError, match=r"data\.root.*SEMANTIC_PALETTE_DATA"):
-        cityscapes_source(CityscapesData(), "train")
+        load_scenes(CityscapesData(), "train")

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from semantic_palette.label_space import IDD
-from semantic_palette_training.data.idd import IddData, idd_source
-from semantic_palette_training.data.scene_files import read_scenes
+from semantic_palette_training.data.idd import IddData
+from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import DataError
 
 HEIGHT, WIDTH = 9, 16
@@ -37,7 +37,7 @@ def root(tmp_path):
 
 
 def load(root, split="train", height=HEIGHT, width=WIDTH):
-    return read_scenes(idd_source(IddData(root=str(root), height=height, width=width), split), height, width)
+    return load_scenes(IddData(root=str(root), height=height, width=width), split)
 
 
 def test_scenes_come_by_drive_with_published_ids(root):
