@@ -18,6 +18,7 @@ from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.models.layers import EqualisedConv2d, EqualisedLinear, leaky_relu, pixel_norm
 from semantic_palette_training.models.saa import SaaOutput, saa
 from semantic_palette_training.models.spade import LayoutNorm, SpadeBlock, one_hot, sampled_layout
+from semantic_palette_training.precision import at_least_float32
 from semantic_palette_training.scene_shape import SceneShape
 
 BudgetName = Literal["region", "additions"]
@@ -25,11 +26,11 @@ BudgetName = Literal["region", "additions"]
 
 @dataclass(kw_only=True, slots=True)
 class EditorConfig:
-    """Size and wiring of the partial editor."""
+    """Size and wiring of the partial editor; the defaults are the paper's at 128x256."""
 
-    latent_size: int = 64
+    latent_size: int = 512
     """Length of the noise vector z."""
-    widths: tuple[int, ...] = (128, 128, 96, 64, 32, 16)
+    widths: tuple[int, ...] = (512, 512, 512, 512, 256, 128)
     """Channels of each level, coarsest first; as many levels as widths, the last at the scenes' resolution."""
     spade_hidden: int = 128
     """Hidden channels of every SPADE modulation."""
@@ -100,7 +101,7 @@ class LayoutEditor(nn.Module):
         super().__init__()
         self.config, self.shape = config, shape
         widths, classes = config.widths, shape.num_classes
-        base = _base_resolution(config, shape)
+        base = base_resolution(config, shape)
         code_size = config.latent_size + classes + 1
         make_norm = functools.partial(
             LayoutNorm, num_classes=classes, latent_size=0, norm="spade", spade_hidden=config.spade_hidden
@@ -138,7 +139,7 @@ class LayoutEditor(nn.Module):
         # By nearest neighbour: averages would mix the mark of an emptied region with what surrounds it.
         layouts = [sampled_layout(layout_BKHW, 2 ** (last - index)) for index in range(last + 1)]
         x_BCHW = self.base(torch.cat([pixel_norm(z_BZ), palette_BE], dim=1), layouts[0])
-        scores_BEHW = self.to_mask[0](x_BCHW).float()
+        scores_BEHW = at_least_float32(self.to_mask[0](x_BCHW))
         outputs = [_output(scores_BEHW, palette_BE, layouts[0])]
         for index in range(1, last + 1):
             x_BCHW = self._grow(index, x_BCHW, outputs[-1].merged_BKHW, layouts[index])
@@ -177,7 +178,7 @@ class LayoutEditor(nn.Module):
 
     def _combine(self, coarse_BEHW: Tensor, fine_BEHW: Tensor, fade: float) -> Tensor:
         """Scores of a level from those of the level below and its own."""
-        fine_BEHW = fine_BEHW.float()
+        fine_BEHW = at_least_float32(fine_BEHW)
         if self.config.scores == "independent" and fade >= 1.0:
             return fine_BEHW
         upsampled = functional.interpolate(coarse_BEHW, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -193,11 +194,15 @@ def generated_of(outputs: Sequence[EditorOutput]) -> list[SaaOutput]:
 
 def _output(scores_BEHW: Tensor, palette_BE: Tensor, layout_BKHW: Tensor) -> EditorOutput:
     generated = saa(scores_BEHW, palette_BE)
-    return EditorOutput(generated, merge(generated.soft_BKHW, layout_BKHW.float()))
+    return EditorOutput(generated, merge(generated.soft_BKHW, layout_BKHW))
 
 
-def _base_resolution(config: EditorConfig, shape: SceneShape) -> tuple[int, int]:
-    """Height and width of level 0 in pixels."""
+def base_resolution(config: EditorConfig, shape: SceneShape) -> tuple[int, int]:
+    """Height and width of level 0 in pixels.
+
+    Raises:
+        InvalidInputError: the resolution cannot be halved once for every level but the first.
+    """
     scale = 2 ** (len(config.widths) - 1)
     if not config.widths or shape.height % scale or shape.width % scale:
         raise InvalidInputError(
