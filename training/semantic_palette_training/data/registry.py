@@ -104,7 +104,9 @@ def data_config(values: Mapping[str, Any]) -> DataConfig:
     Raises:
         InvalidInputError: an unknown data set, key or value; names the key by its full path.
     """
-    return from_plain(_Holder, {"data": values}).data
+    config = from_plain(_Holder, {"data": values}).data
+    _require_size(config)
+    return config
 
 
 @dataclass(kw_only=True, slots=True)
