@@ -7,8 +7,15 @@ from typing import Any
 
 import torch
 
+from semantic_palette_training.trainers.context import TrainContext
+from semantic_palette_training.trainers.context import TrainContext
 from semantic_palette_training.trainers.loop import LoopConfig, Outcome, Stage, run_stage
 from semantic_palette_training.trainers.stopper import Stopper
+
+CPU = TrainContext(torch.device("cpu"))
+
+#: One process on the CPU.
+ALONE = TrainContext(torch.device("cpu"))
 
 
 def run(stage: Stage, directory: Path, *, until: int | None = None) -> Outcome:
@@ -24,7 +31,7 @@ def run(stage: Stage, directory: Path, *, until: int | None = None) -> Outcome:
 
     stage.run_step = signalled  # type: ignore[method-assign]
     with Stopper() as stopper:
-        return run_stage(stage, directory, config, stopper)
+        return run_stage(stage, directory, config, stopper, ALONE)
 
 
 def assert_identical(first: Any, second: Any, path: str = "") -> None:

@@ -40,12 +40,13 @@ def fake_loss(logits_BKHW: Tensor) -> Tensor:
     return -functional.log_softmax(logits_BKHW.float(), dim=1)[:, -1].mean()
 
 
-def label_mix_mask(labels_BHW: Tensor, num_classes: int) -> Tensor:
-    """A mask that follows class borders: each class of each sample is 1 or 0 by a fair coin, float32 [B, 1, H, W].
+def label_mix_mask(labels_BHW: Tensor, coins_BK: Tensor) -> Tensor:
+    """A mask that follows class borders: the coin of each pixel's class, float32 [B, 1, H, W].
 
-    Draws from torch's global generator.
+    Args:
+        labels_BHW: class ids, uint8 or int64.
+        coins_BK: for every class of every sample 0 or 1, drawn fairly.
     """
-    coins_BK = torch.randint(0, 2, (labels_BHW.shape[0], num_classes), device=labels_BHW.device)
     mask_BN = coins_BK.gather(1, labels_BHW.long().flatten(1))
     return mask_BN.view(labels_BHW.shape).unsqueeze(1).float()
 

@@ -8,8 +8,8 @@ from semantic_palette_training.models.sean import SeanConfig, SeanGenerator
 from semantic_palette_training.scene_shape import SceneShape
 
 ImageGeneratorConfig = PyramidConfig | GauganConfig | Pix2PixHDConfig | SeanConfig
-"""`pyramid` is ours and the default; `gaugan` is the paper's, `pix2pixhd` that of its baseline PGAN-CGAN, `sean` that of
-its face editing."""
+"""`pyramid` is ours and the default; `gaugan` is the paper's, `pix2pixhd` that of its baseline PGAN-CGAN, `sean` that
+of its face editing."""
 
 
 def build_image_generator(config: ImageGeneratorConfig, shape: SceneShape) -> LayoutToImage:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from semantic_palette_training.models.instance_norm import InstanceNorm
 from semantic_palette_training.models.layers import leaky_relu
 
 PatchFeatures = list[Tensor]
@@ -75,4 +76,4 @@ class PatchScale(nn.Module):
 def _middle(in_channels: int, out_channels: int, spectral: bool) -> nn.Module:
     # The instance norm takes away any bias.
     convolution: nn.Module = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=2, bias=False)
-    return nn.Sequential(spectral_norm(convolution) if spectral else convolution, nn.InstanceNorm2d(out_channels))
+    return nn.Sequential(spectral_norm(convolution) if spectral else convolution, InstanceNorm(out_channels))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette_training.models.instance_norm import InstanceNorm
 from semantic_palette_training.models.layout_to_image import LayoutToImage
 from semantic_palette_training.scene_shape import SceneShape
 
@@ -48,11 +49,8 @@ class Pix2PixHDGenerator(LayoutToImage):
                 f"{shape.height}x{shape.width} must be a multiple of {scale} and at least twice that",
             )
         widths = [config.width * 2**level for level in range(config.halvings + 1)]
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(shape.num_classes, widths[0], 7),
-            *_normalised(widths[0]),
-        ]
+        first = nn.Conv2d(shape.num_classes, widths[0], 7)
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), first, *_normalised(widths[0])]
         for channels in widths[:-1]:
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *_normalised(2 * channels)]
         layers += [ResidualBlock(widths[-1]) for _ in range(config.blocks)]
@@ -79,7 +77,7 @@ class ResidualBlock(nn.Module):
             *_normalised(channels),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -88,7 +86,7 @@ class ResidualBlock(nn.Module):
 
 
 def _normalised(channels: int) -> list[nn.Module]:
-    return [nn.InstanceNorm2d(channels), nn.ReLU()]
+    return [InstanceNorm(channels), nn.ReLU()]
 
 
 def _small_normal(module: nn.Module) -> None:

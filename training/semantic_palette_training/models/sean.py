@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semantic_palette_training.models.gaugan import MakeNorm, SpadeTrunk, spade_norm
+from semantic_palette_training.models.instance_norm import InstanceNorm
 from semantic_palette_training.models.layers import LEAKY_SLOPE
 from semantic_palette_training.models.spade import STATISTICS_MOMENTUM, SpadeModulation, sampled_layout
 from semantic_palette_training.scene_shape import SceneShape
@@ -161,4 +162,4 @@ def _styled_norm(shape: SceneShape, config: SeanConfig) -> MakeNorm:
 
 def _encoded(convolution: nn.Module) -> list[nn.Module]:
     channels: int = convolution.out_channels  # type: ignore[assignment]
-    return [convolution, nn.InstanceNorm2d(channels), nn.LeakyReLU(LEAKY_SLOPE)]
+    return [convolution, InstanceNorm(channels), nn.LeakyReLU(LEAKY_SLOPE)]

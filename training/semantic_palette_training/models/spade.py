@@ -4,8 +4,9 @@ Legend: B batch, K classes, C channels, H and W pixels, Z latent size.
 
 Both replace the constant scale and offset of batch normalisation by maps computed from the layout:
     y = gamma(layout, z) * (x - mean) / std + beta(layout, z)
-Mean and variance of a channel are those of the batch in training, as in SPADE's eqs. (2) and (3) (of a pass, where a
-batch is accumulated over several), and constants, their running averages, in service: an image does not depend on its company, and the constants fold into gamma and beta.
+Mean and variance of a channel are those of the batch in training, as in SPADE's eqs. (2) and (3) (of one pass, where
+a batch is accumulated over several), and constants, their running averages, in service: an image does not depend on
+its company, and the constants fold into gamma and beta.
 Per-sample statistics were tried and rejected: over the pixels of a channel (instance norm) they made the generator
 plant a spike in a corner that sets the scale of everything else (the "droplets" of Karras et al., 2020), over the
 channels of a pixel they drew bright contours where features change sign.
