@@ -1,4 +1,4 @@
-"""The partial editor: sizes of the published network, the merge, what may appear where, export."""
+"""The partial editor: sizes of the published network, the merge, what may appear where."""
 
 from typing import Any
 
@@ -121,7 +121,8 @@ def test_a_forbidden_class_does_not_win_a_tie_in_an_emptied_region() -> None:
     network = editor(widths=(8,))
     head = network.to_mask[0]
     torch.nn.init.zeros_(head.weight)  # type: ignore[arg-type]
-    head.bias.data[-1] = 200.0  # type: ignore[union-attr]
+    with torch.no_grad():
+        head.get_parameter("bias")[-1] = 200.0
     z, labels, region = scenes(1)
     palette = torch.zeros(1, CLASSES + 1)
     palette[:, 3], palette[:, -1] = 1e-30, 1.0
@@ -150,8 +151,8 @@ def test_a_fade_starts_at_the_level_below(scores: str) -> None:
     ended = network(z, layout, palette, level=2, fade=1.0)[-1].generated
     whole = network(z, layout, palette)[-1].generated
     # Logarithms of omega are the scores but for one number a class and sample, which SAA divides out.
-    scores = below.soft_BKHW.clamp_min(1e-30).log() + below.coverage_BHW.log()[:, None]
-    upsampled = torch.nn.functional.interpolate(scores, scale_factor=2.0, mode="bilinear", align_corners=False)
+    coarse = below.soft_BKHW.clamp_min(1e-30).log() + below.coverage_BHW.log()[:, None]
+    upsampled = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
     torch.testing.assert_close(begun.soft_BKHW, saa(upsampled, palette).soft_BKHW, atol=1e-4, rtol=1e-4)
     assert torch.equal(ended.soft_BKHW, whole.soft_BKHW)
 
@@ -167,12 +168,3 @@ def test_every_parameter_learns() -> None:
 def test_a_resolution_that_the_levels_do_not_divide_is_named() -> None:
     with pytest.raises(InvalidInputError, match=r"editor\.generator\.widths.*12x32"):
         LayoutEditor(EditorConfig(widths=(8, 8, 8, 8)), SceneShape(CLASSES, 12, 32))
-
-
-class _Edit(torch.nn.Module):
-    def __init__(self, network: LayoutEditor) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, z: Tensor, labels: Tensor, mask: Tensor, palette: Tensor) -> Tensor:
-        return self.network.labels(z, labels, mask, palette)

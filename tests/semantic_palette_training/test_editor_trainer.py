@@ -119,9 +119,8 @@ def test_generated_layouts_come_to_follow_their_palettes(scenes: Scenes) -> None
 
 def test_novelty_falls_when_it_is_trained_for(scenes: Scenes) -> None:
     phases = (Phase(level=1, stable_steps=40, batch_size=8, conditional_weight=1.0),)
-    stage = trainer(
-        scenes, **(ADDITIONS | {"phases": phases, "novelty_weight": 50.0, "learning_rate": 1e-2, "penalty_every": 40})
-    )
+    changes: dict[str, Any] = ADDITIONS | {"phases": phases, "novelty_weight": 50.0, "learning_rate": 1e-2}
+    stage = trainer(scenes, **changes, penalty_every=40)
     history = [float(metrics["novelty"]) for metrics in steps(stage)]
     assert np.mean(history[-5:]) < 0.8 * np.mean(history[:5])
 

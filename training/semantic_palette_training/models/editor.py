@@ -35,7 +35,7 @@ class EditorConfig:
     spade_hidden: int = 128
     """Hidden channels of every SPADE modulation."""
     fusion: bool = True
-    """Residual conditional fusion: each level's merged layout is mapped back to features and added before upsampling."""
+    """Residual conditional fusion: each level's merged layout becomes features that are added before upsampling."""
     fusion_kernel: int = 1
     """Kernel side of the fusion convolution; the paper has 1, its public code 3."""
     scores: Literal["independent", "skip"] = "independent"
