@@ -8,6 +8,7 @@ first used, so that nothing else needs gRPC.
 from typing import TYPE_CHECKING
 
 from semantic_palette.constraints import Bounds, Constraints
+from semantic_palette.editing import Box
 from semantic_palette.errors import (
     BundleError,
     BundleNotFoundError,
@@ -17,7 +18,7 @@ from semantic_palette.errors import (
     UnknownClassError,
 )
 from semantic_palette.label_space import CAMVID, CITYSCAPES, STREETS, LabelClass, LabelSpace
-from semantic_palette.pair import Adherence, BundleIdentity, EngineIdentity, Pair, PaletteOrigin, Provenance
+from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, EngineIdentity, Pair, PaletteOrigin, Provenance
 from semantic_palette.palette_model import PaletteDraws, PaletteModel
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ __all__ = [
     "Adherence",
     "AsyncClient",
     "Bounds",
+    "Box",
     "BundleError",
     "BundleIdentity",
     "BundleNotFoundError",
     "Client",
     "Constraints",
+    "EditedPair",
     "EngineIdentity",
     "InfeasibleConstraintsError",
     "InvalidInputError",

@@ -1,15 +1,18 @@
 """The asyncio client."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from semantic_palette import _conversions as convert
 from semantic_palette import _requests as requests
 from semantic_palette._channel import Connection, open_channel
 from semantic_palette._client_types import (
     BundleDescription,
+    EditBatch,
+    EditItem,
+    EditSource,
     ImageBatch,
     ImageFormat,
     ImageItem,
@@ -19,13 +22,13 @@ from semantic_palette._client_types import (
     PaletteLike,
     SampledPalette,
 )
-from semantic_palette._pair_stream import Call, PairStream, Request
+from semantic_palette._pair_stream import Call, PairStream, Request, StreamedPair
 from semantic_palette._retry import Attempts, RetryPolicy, call_unary
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import channel_target
-from semantic_palette.pair import Adherence
+from semantic_palette.pair import Adherence, EditedPair, Pair
 
 
 class AsyncClient:
@@ -49,7 +52,7 @@ class AsyncClient:
         self._retry = retry or RetryPolicy()
         self._opened: Connection | None = None
         self._closed = False
-        self._streams: weakref.WeakSet[PairStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[PairStream[Any]] = weakref.WeakSet()
         self._bundles: dict[str, BundleDescription] = {}
 
     async def __aenter__(self) -> Self:
@@ -134,6 +137,25 @@ class AsyncClient:
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), images
         )
 
+    async def edit_layouts(
+        self,
+        items: Sequence[EditItem],
+        *,
+        deterministic: bool = False,
+        bundle: str | None = None,
+        digest: str | None = None,
+    ) -> EditBatch:
+        """Edits one layout an item within its region; outside of it nothing changes. Adherence is natural."""
+        attempts = self._attempts(self._timeout, pinned=True)
+        description = await self._describe(bundle, digest, attempts)
+        selector = requests.selector(bundle, description.identity.digest)
+        request = requests.edits_request(selector, items, deterministic)
+        response = await call_unary(lambda: self._connection.layout.EditLayouts, request, attempts)
+        layouts = [convert.edited_layout_from_proto(layout, description) for layout in response.layouts]
+        return EditBatch(
+            convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), layouts
+        )
+
     def generate_pairs(
         self,
         count: int,
@@ -150,7 +172,7 @@ class AsyncClient:
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
-    ) -> PairStream:
+    ) -> PairStream[Pair]:
         """Streams pairs `first_index` to `first_index + count - 1`.
 
         Args:
@@ -185,35 +207,100 @@ class AsyncClient:
             image_format,
             image_quality,
         )
-        return self._stream(request, palettes, requests.check_timeout(timeout))
+
+        def add_palettes(description: BundleDescription) -> None:
+            if palettes is not None:
+                shares = convert.palettes_to_proto(palettes, description.label_space)
+                request.palettes.SetInParent()
+                request.palettes.palettes.extend(shares)
+
+        return self._stream(
+            request,
+            add_palettes,
+            lambda: self._connection.factory.GeneratePairs,
+            lambda response, description: convert.pair_from_proto(response.pair, description),
+            requests.check_timeout(timeout),
+        )
+
+    def edit_pairs(
+        self,
+        sources: Sequence[EditSource],
+        count: int | None = None,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
+        deterministic: bool = False,
+        image_format: ImageFormat = "png",
+        image_quality: int = 0,
+        bundle: str | None = None,
+        digest: str | None = None,
+        timeout: float | None = None,
+    ) -> PairStream[EditedPair]:
+        """Streams edits `first_index` to `first_index + count - 1`; edit i is of source i modulo their number.
+
+        Outside of the regions neither layouts nor images change; JPEG images are encoded anew.
+
+        Args:
+            sources: the pairs to edit.
+            count: how many edited pairs. Default: one of each source.
+            seed: seed of the edits; their looks have the seeds of the sources.
+            first_index: index of the first edit.
+            deterministic: the same bytes for the same (bundle, source, seed, index).
+            image_format: png, jpeg, webp or raw.
+            image_quality: 1 to 100 for JPEG; 0 is the service's default, 95.
+            bundle: name of the bundle. Default: the service's default bundle.
+            digest: digest of the bundle. Default: the active one, and the stream stays on it.
+            timeout: seconds for the whole stream. Default: none.
+
+        Raises:
+            InvalidInputError: an argument cannot be sent. What only the service can judge is raised by the stream.
+        """
+        if not sources:
+            raise InvalidInputError("sources", [], "at least one pair")
+        request = requests.pair_edits_request(
+            requests.selector(bundle, digest),
+            sources,
+            len(sources) if count is None else count,
+            seed,
+            first_index,
+            deterministic,
+            image_format,
+            image_quality,
+        )
+        return self._stream(
+            request,
+            lambda description: None,
+            lambda: self._connection.factory.EditPairs,
+            convert.edited_pair_from_proto,
+            requests.check_timeout(timeout),
+        )
 
     def _stream(
         self,
         request: Request,
-        palettes: Sequence[PaletteLike] | None,
+        complete: Callable[[BundleDescription], None],
+        method: Callable[[], Callable[..., Call]],
+        read: Callable[[Any, BundleDescription], StreamedPair],
         timeout: float | None,
-    ) -> PairStream:
+    ) -> PairStream[StreamedPair]:
+        """A stream of `method`; `complete` adds to the request what only the bundle's description allows to say."""
         selector = request.bundle
 
         async def prepare(attempts: Attempts) -> tuple[Request, BundleDescription]:
             description = await self._describe(selector.name, selector.digest, attempts)
             # Pinned from the first call on, so that a resumed stream cannot mix two versions of a bundle.
             selector.digest = description.identity.digest
-            if palettes is not None:
-                shares = convert.palettes_to_proto(palettes, description.label_space)
-                request.palettes.SetInParent()
-                request.palettes.palettes.extend(shares)
+            complete(description)
             return request, description
 
         def open_call(request: Request, remaining: float | None) -> Call:
-            call: Call = self._connection.factory.GeneratePairs(request, timeout=remaining)
-            return call
+            return method()(request, timeout=remaining)
 
-        def begin(stream: PairStream) -> Attempts:
+        def begin(stream: PairStream[Any]) -> Attempts:
             self._streams.add(stream)  # no earlier: a stream may be made in another thread than the one that reads it
             return self._attempts(timeout, pinned=True)
 
-        return PairStream(prepare, open_call, begin)
+        return PairStream(prepare, open_call, begin, read)
 
     async def _describe(self, bundle: str | None, digest: str | None, attempts: Attempts) -> BundleDescription:
         if digest and digest in self._bundles:

@@ -3,14 +3,15 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semantic_palette.editing import Box, RegionShares
 from semantic_palette.label_space import LabelSpace
-from semantic_palette.pair import BundleIdentity, EngineIdentity, PaletteOrigin
+from semantic_palette.pair import BundleIdentity, EngineIdentity, Pair, PaletteOrigin
 
 ImageFormat: TypeAlias = Literal["png", "jpeg", "webp", "raw"]
 """How images travel; "raw" is row-major RGB, 8 bits a channel."""
@@ -20,6 +21,14 @@ PaletteLike: TypeAlias = Mapping[str, float] | NDArray[np.float64]
 
 LayoutLike: TypeAlias = NDArray[np.uint8] | bytes
 """A label map uint8 [H, W], or the bytes of an 8-bit greyscale PNG of class ids."""
+
+
+ImageLike: TypeAlias = "NDArray[np.uint8] | bytes | EncodedImage"
+"""An image uint8 [H, W, 3], the bytes of a PNG, JPEG or WebP file, or an image as a client gave it."""
+
+RegionLike: TypeAlias = Box | NDArray[np.bool_] | NDArray[np.uint8] | bytes | None
+"""Pixels that may change: a box, a mask [H, W] or the bytes of an 8-bit greyscale PNG (not 0 may change), or None for
+the whole frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +111,77 @@ class ImageBatch:
     bundle: BundleIdentity
     engine: EngineIdentity
     images: list[EncodedImage]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class EditItem:
+    """A layout to edit; the noise of the edit depends on (seed, index) alone.
+
+    Exactly one of target and deltas is given, both by class name and in shares of the region's pixels. What target
+    leaves is divided among the other classes in proportion to their present shares; what deltas take, the other classes
+    pay in proportion.
+    """
+
+    layout: LayoutLike
+    target: Mapping[str, float] | None = None
+    deltas: Mapping[str, float] | None = None
+    region: RegionLike = None
+    seed: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditedLayout:
+    """A layout uint8 [H, W] after its edit, its PNG, and what became of the region."""
+
+    labels: NDArray[np.uint8]
+    label_data: bytes
+    region: RegionShares
+
+
+@dataclass(frozen=True, slots=True)
+class EditBatch:
+    """Edited layouts in the order of the items, and what made them."""
+
+    bundle: BundleIdentity
+    engine: EngineIdentity
+    layouts: list[EditedLayout]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class EditSource:
+    """A pair to edit; target, deltas and region as in `EditItem`.
+
+    The appearance of what is painted anew depends on (seed, index) alone: those of a pair that the factory made keep
+    its look, and `of` takes them over.
+    """
+
+    layout: LayoutLike
+    image: ImageLike
+    target: Mapping[str, float] | None = None
+    deltas: Mapping[str, float] | None = None
+    region: RegionLike = None
+    seed: int = 0
+    index: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        pair: Pair,
+        *,
+        target: Mapping[str, float] | None = None,
+        deltas: Mapping[str, float] | None = None,
+        region: RegionLike = None,
+    ) -> Self:
+        """A pair that a client gave, with its look; an edited one keeps the look of the pair that it was made from."""
+        made = pair.provenance.edit or pair.provenance
+        image = pair.decode_image()
+        return cls(
+            layout=pair.labels,
+            image=image,
+            target=target,
+            deltas=deltas,
+            region=region,
+            seed=made.seed,
+            index=made.index,
+        )

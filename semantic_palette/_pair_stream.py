@@ -3,24 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import grpc.aio
 
 from semantic_palette._client_types import BundleDescription
-from semantic_palette._conversions import pair_from_proto
 from semantic_palette._retry import Attempts, channel_was_closed
 from semantic_palette._service_errors import ClientClosedError, ProtocolError
 from semantic_palette.pair import Pair
 from semantic_palette.v1 import factory_service_pb2 as factory_pb2
 
-Request: TypeAlias = factory_pb2.GeneratePairsRequest
-Response: TypeAlias = factory_pb2.GeneratePairsResponse
-Call: TypeAlias = "grpc.aio.UnaryStreamCall[Request, Response]"
+Request: TypeAlias = factory_pb2.GeneratePairsRequest | factory_pb2.EditPairsRequest
+Response: TypeAlias = factory_pb2.GeneratePairsResponse | factory_pb2.EditPairsResponse
+Call: TypeAlias = "grpc.aio.UnaryStreamCall[Any, Any]"
+
+StreamedPair = TypeVar("StreamedPair", bound=Pair)
 
 
-class PairStream:
-    """Pairs in order of index; made by `AsyncClient.generate_pairs`.
+class PairStream(Generic[StreamedPair]):
+    """Pairs in order of index; made by `AsyncClient.generate_pairs` and `AsyncClient.edit_pairs`.
 
     An async iterator and an async context manager. Nothing is asked of the service before the first pair is awaited,
     and the service works no further ahead than gRPC's flow control lets it, so a slow reader holds it back. A call that
@@ -33,11 +34,13 @@ class PairStream:
         self,
         prepare: Callable[[Attempts], Awaitable[tuple[Request, BundleDescription]]],
         open_call: Callable[[Request, float | None], Call],
-        begin: Callable[["PairStream"], Attempts],
+        begin: Callable[["PairStream[Any]"], Attempts],
+        convert: Callable[[Any, BundleDescription], StreamedPair],
     ) -> None:
         self._prepare = prepare
         self._open_call = open_call
         self._begin = begin
+        self._convert = convert
         self._attempts: Attempts | None = None
         self._plan: tuple[Request, BundleDescription] | None = None
         self._call: Call | None = None
@@ -47,7 +50,7 @@ class PairStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Pair:
+    async def __anext__(self) -> StreamedPair:
         """Returns the next pair.
 
         Raises:
@@ -111,10 +114,10 @@ class PairStream:
             raise ProtocolError(f"the stream ended {request.count} pairs early, before index {request.first_index}")
         return response
 
-    def _accept(self, response: Response, request: Request, bundle: BundleDescription) -> Pair:
+    def _accept(self, response: Response, request: Request, bundle: BundleDescription) -> StreamedPair:
         """Checks that a pair is the one asked for, and moves `request` to the next."""
         try:
-            pair = pair_from_proto(response.pair, bundle)
+            pair = self._convert(response, bundle)
             if pair.index != request.first_index:
                 raise ProtocolError(f"the stream answered pair {pair.index} where {request.first_index} was due")
             if pair.provenance.bundle.digest != request.bundle.digest:

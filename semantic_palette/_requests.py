@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from semantic_palette import _conversions as convert
-from semantic_palette._client_types import ImageFormat, ImageItem, LayoutItem, LayoutLike
+from semantic_palette._client_types import EditItem, EditSource, ImageFormat, ImageItem, LayoutItem, LayoutLike
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
@@ -117,6 +117,57 @@ def pairs_request(
         request.layouts.SetInParent()  # an empty list is a source too: the service says that it is empty
         request.layouts.layouts.extend(convert.layouts_to_proto(layouts))
     return request
+
+
+def edits_request(
+    bundle: common_pb2.BundleSelector, items: Sequence[EditItem], deterministic: bool
+) -> layout_service_pb2.EditLayoutsRequest:
+    return layout_service_pb2.EditLayoutsRequest(
+        bundle=bundle,
+        items=[
+            layout_service_pb2.EditItem(
+                layout=convert.layout_to_proto(item.layout, f"items[{i}].layout"),
+                edit=convert.edit_to_proto(item, f"items[{i}]"),
+                seed=_unsigned(f"items[{i}].seed", item.seed),
+                index=_unsigned(f"items[{i}].index", item.index),
+            )
+            for i, item in enumerate(items)
+        ],
+        deterministic=deterministic,
+        label_encoding=common_pb2.LABEL_ENCODING_PNG,
+    )
+
+
+def pair_edits_request(
+    bundle: common_pb2.BundleSelector,
+    sources: Sequence[EditSource],
+    count: int,
+    seed: int,
+    first_index: int,
+    deterministic: bool,
+    image_format: ImageFormat,
+    image_quality: int,
+) -> factory_service_pb2.EditPairsRequest:
+    return factory_service_pb2.EditPairsRequest(
+        bundle=bundle,
+        count=_unsigned("count", count, bits=32, minimum=1),
+        seed=_unsigned("seed", seed),
+        first_index=_unsigned("first_index", first_index),
+        sources=[
+            factory_service_pb2.EditSource(
+                layout=convert.layout_to_proto(source.layout, f"sources[{i}].layout"),
+                image=convert.image_to_proto(source.image, f"sources[{i}].image"),
+                edit=convert.edit_to_proto(source, f"sources[{i}]"),
+                seed=_unsigned(f"sources[{i}].seed", source.seed),
+                index=_unsigned(f"sources[{i}].index", source.index),
+            )
+            for i, source in enumerate(sources)
+        ],
+        deterministic=deterministic,
+        label_encoding=common_pb2.LABEL_ENCODING_PNG,
+        image_format=convert.image_format_to_proto(image_format),
+        image_quality=_unsigned("image_quality", image_quality, bits=32),
+    )
 
 
 def _unsigned(field: str, value: int, *, bits: int = 64, minimum: int = 0) -> int:

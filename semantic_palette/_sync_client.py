@@ -7,11 +7,14 @@ import weakref
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from semantic_palette._async_client import AsyncClient
 from semantic_palette._client_types import (
     BundleDescription,
+    EditBatch,
+    EditItem,
+    EditSource,
     ImageBatch,
     ImageFormat,
     ImageItem,
@@ -21,11 +24,11 @@ from semantic_palette._client_types import (
     PaletteLike,
     SampledPalette,
 )
-from semantic_palette._pair_stream import PairStream
+from semantic_palette._pair_stream import PairStream, StreamedPair
 from semantic_palette._retry import RetryPolicy
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
-from semantic_palette.pair import Adherence, Pair
+from semantic_palette.pair import Adherence, EditedPair, Pair
 
 _Result = TypeVar("_Result")
 
@@ -96,14 +99,14 @@ class _LoopThread:
         return None
 
 
-class PairIterator:
-    """Pairs in order of index; made by `Client.generate_pairs`.
+class PairIterator(Generic[StreamedPair]):
+    """Pairs in order of index; made by `Client.generate_pairs` and `Client.edit_pairs`.
 
     An iterator and a context manager. Leaving the `with` block, `close` and dropping the last reference (a `for` loop
     that breaks does that) cancel the call.
     """
 
-    def __init__(self, thread: _LoopThread, stream: PairStream) -> None:
+    def __init__(self, thread: _LoopThread, stream: PairStream[StreamedPair]) -> None:
         self._thread = thread
         self._stream = stream
         self._finalizer = weakref.finalize(self, _abandon, thread, stream)
@@ -111,7 +114,7 @@ class PairIterator:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Pair:
+    def __next__(self) -> StreamedPair:
         try:
             return self._thread.run(_next(self._stream))
         except StopAsyncIteration:
@@ -132,11 +135,11 @@ class PairIterator:
         self.close()
 
 
-async def _next(stream: PairStream) -> Pair:
+async def _next(stream: PairStream[StreamedPair]) -> StreamedPair:
     return await anext(stream)
 
 
-def _abandon(thread: _LoopThread, stream: PairStream) -> None:
+def _abandon(thread: _LoopThread, stream: PairStream[Any]) -> None:
     thread.start(stream.aclose())
 
 
@@ -229,6 +232,19 @@ class Client:
             )
         )
 
+    def edit_layouts(
+        self,
+        items: Sequence[EditItem],
+        *,
+        deterministic: bool = False,
+        bundle: str | None = None,
+        digest: str | None = None,
+    ) -> EditBatch:
+        """As `AsyncClient.edit_layouts`."""
+        return self._thread.run(
+            self._client.edit_layouts(items, deterministic=deterministic, bundle=bundle, digest=digest)
+        )
+
     def generate_pairs(
         self,
         count: int,
@@ -245,7 +261,7 @@ class Client:
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
-    ) -> PairIterator:
+    ) -> PairIterator[Pair]:
         """As `AsyncClient.generate_pairs`."""
         stream = self._client.generate_pairs(
             count,
@@ -255,6 +271,35 @@ class Client:
             constraints=constraints,
             layouts=layouts,
             adherence=adherence,
+            deterministic=deterministic,
+            image_format=image_format,
+            image_quality=image_quality,
+            bundle=bundle,
+            digest=digest,
+            timeout=timeout,
+        )
+        return PairIterator(self._thread, stream)
+
+    def edit_pairs(
+        self,
+        sources: Sequence[EditSource],
+        count: int | None = None,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
+        deterministic: bool = False,
+        image_format: ImageFormat = "png",
+        image_quality: int = 0,
+        bundle: str | None = None,
+        digest: str | None = None,
+        timeout: float | None = None,
+    ) -> PairIterator[EditedPair]:
+        """As `AsyncClient.edit_pairs`."""
+        stream = self._client.edit_pairs(
+            sources,
+            count,
+            seed=seed,
+            first_index=first_index,
             deterministic=deterministic,
             image_format=image_format,
             image_quality=image_quality,

@@ -3,6 +3,9 @@
     with Client("localhost:50051") as client:
         for pair in client.generate_pairs(100, seed=1, constraints=Constraints(minimum={"pedestrian": 0.05})):
             ...
+        box = Box(left=0, top=64, right=128, bottom=128)
+        for pair in client.edit_pairs([EditSource.of(pair, target={"car": 0.2}, region=box)], 10):
+            ...
 
 UNAVAILABLE and RESOURCE_EXHAUSTED are retried (`RetryPolicy`) no earlier than the service asks; a stream that breaks
 goes on from the first missing pair, on the same bundle. What was abandoned is cancelled.
@@ -14,7 +17,7 @@ SemanticPaletteError
         InvalidRequestError      the service refused the content; `violations` names the fields (also a ServiceError)
     ServiceError                 a call failed; `code` is the gRPC status. Raised as such for statuses not named here
         InvalidRequestError      INVALID_ARGUMENT, OUT_OF_RANGE
-        NotFoundError            NOT_FOUND: unknown bundle or class
+        NotFoundError            NOT_FOUND: unknown bundle or class, or a bundle that cannot do what was asked
         BundleMismatchError      FAILED_PRECONDITION: the bundle digest that was asked for is not served
         OverloadedError          RESOURCE_EXHAUSTED after the last attempt; `retry_after` is the service's hint
         UnavailableError         UNAVAILABLE after the last attempt
@@ -26,6 +29,10 @@ SemanticPaletteError
 from semantic_palette._async_client import AsyncClient
 from semantic_palette._client_types import (
     BundleDescription,
+    EditBatch,
+    EditedLayout,
+    EditItem,
+    EditSource,
     EncodedImage,
     GeneratedLayout,
     ImageBatch,
@@ -57,6 +64,10 @@ __all__ = [
     "Client",
     "ClientClosedError",
     "DeadlineError",
+    "EditBatch",
+    "EditItem",
+    "EditSource",
+    "EditedLayout",
     "EncodedImage",
     "FieldViolation",
     "GeneratedLayout",

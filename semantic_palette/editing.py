@@ -139,7 +139,7 @@ def check_mask(mask_HW: npt.NDArray[np.uint8] | Mask, field: str = "region.mask"
     Raises:
         InvalidInputError: there is none.
     """
-    mask = mask_HW != 0
+    mask: Mask = np.not_equal(mask_HW, 0)
     if not mask.any():
         raise InvalidInputError(field, "no pixel that may change", "at least one pixel that is not 0 is allowed")
     return mask

@@ -17,6 +17,7 @@ from PIL import Image
 
 from semantic_palette.budget import integer_budget
 from semantic_palette.constraints import Constraints
+from semantic_palette.editing import Box, Budget, RegionShares, ShareEdit, frame_palette, plan_edit
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 from semantic_palette.label_space import STREETS
@@ -137,6 +138,43 @@ def draw_image(labels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def draw_edit(labels, edit, index: int, field: str):
+    """The layout with the region's pixels in order of class, what became of the region, and its mask."""
+    area = edit.region.WhichOneof("area")
+    if area == "box":
+        box = edit.region.box
+        mask = Box(box.left, box.top, box.right, box.bottom).mask(HEIGHT, WIDTH, f"{field}.region.box")
+    elif area == "mask":
+        mask = decode_png(edit.region.mask.data, 256, HEIGHT, WIDTH) != 0
+    else:
+        mask = np.ones((HEIGHT, WIDTH), bool)
+    shares = {"target": dict(edit.target.shares), "deltas": dict(edit.deltas.deltas)}
+    kind = edit.WhichOneof("change")
+    plan = plan_edit(SPACE, labels, mask, ShareEdit(**{kind: shares[kind]}), Budget.REGION, field)
+    edited = labels.copy()
+    counts = integer_budget(plan.requested_K, int(mask.sum()))
+    edited[mask] = np.roll(np.repeat(np.arange(SPACE.num_classes, dtype=np.uint8), counts), index)
+    return edited, RegionShares.of(plan, edited, mask), mask
+
+
+def compose(image: bytes, labels: np.ndarray, mask: np.ndarray) -> bytes:
+    """The image, drawn anew within the mask; as PNG."""
+    with Image.open(io.BytesIO(image)) as old, Image.open(io.BytesIO(draw_image(labels))) as new:
+        pixels = np.where(mask[:, :, None], np.asarray(new), np.asarray(old.convert("RGB")))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def region_shares(region: RegionShares) -> common_pb2.RegionShares:
+    return common_pb2.RegionShares(
+        requested=common_pb2.Palette(shares=shares(SPACE, region.requested)),
+        achieved=common_pb2.Palette(shares=shares(SPACE, region.achieved)),
+        kl=region.kl,
+        area=region.area,
+    )
+
+
 def sample_palette(seed: int, index: int, bounds) -> np.ndarray:
     draw = np.random.default_rng([seed, index]).dirichlet(np.ones(SPACE.num_classes))
     return project_to_simplex(draw, bounds.lower, bounds.upper)
@@ -211,6 +249,18 @@ class LayoutService(layout_service_pb2_grpc.LayoutServiceServicer):
                 bundle=self.fakes.identity, layouts=layouts, engine=ENGINE
             )
 
+    async def EditLayouts(self, request, context):
+        async with self.fakes.call(request, context):
+            answers = []
+            for i, item in enumerate(request.items):
+                labels = decode_png(item.layout.data, SPACE.num_classes)
+                try:
+                    edited, region, _ = draw_edit(labels, item.edit, item.index, f"items[{i}].edit")
+                except InvalidInputError as error:
+                    await abort(context, bad_request(error))
+                answers.append(layout_service_pb2.EditedLayout(layout=label_map(edited), region=region_shares(region)))
+            return layout_service_pb2.EditLayoutsResponse(bundle=self.fakes.identity, layouts=answers, engine=ENGINE)
+
 
 class ImageService(image_service_pb2_grpc.ImageServiceServicer):
     def __init__(self, fakes: Fakes) -> None:
@@ -266,6 +316,28 @@ class FactoryService(factory_service_pb2_grpc.FactoryServiceServicer):
                     pair=self._pair(request, index, palette, origin, labels)
                 )
 
+    async def EditPairs(self, request, context):
+        async with self.fakes.call(request, context) as fault:
+            for index in range(request.first_index, request.first_index + request.count):
+                if index == self.fakes.skip_index:
+                    continue
+                if fault is not None and index == request.first_index + fault.after:
+                    await abort(context, fault)
+                await asyncio.sleep(self.fakes.delay)
+                self.fakes.produced += 1
+                position = index % len(request.sources)
+                source = request.sources[position]
+                labels = decode_png(source.layout.data, SPACE.num_classes)
+                try:
+                    edited, region, mask = draw_edit(labels, source.edit, index, f"sources[{position}].edit")
+                except InvalidInputError as error:
+                    await abort(context, bad_request(error))
+                palette = frame_palette(labels, mask, region.requested)
+                pair = self._pair(request, index, palette, common_pb2.PALETTE_ORIGIN_EDITED, edited)
+                pair.image.data = compose(source.image.data, edited, mask)
+                pair.provenance.edit.seed, pair.provenance.edit.index = source.seed, source.index
+                yield factory_service_pb2.EditPairsResponse(pair=pair, region=region_shares(region))
+
     def _pair(self, request, index, palette, origin, labels):
         achieved = histogram(labels, SPACE.num_classes)
         return factory_service_pb2.Pair(
@@ -283,7 +355,7 @@ class FactoryService(factory_service_pb2_grpc.FactoryServiceServicer):
                 bundle=self.fakes.identity,
                 seed=request.seed,
                 index=index,
-                adherence=request.adherence,
+                adherence=getattr(request, "adherence", common_pb2.ADHERENCE_NATURAL),
                 deterministic=request.deterministic,
                 palette_origin=origin,
                 layout_engine=ENGINE,

@@ -49,4 +49,4 @@ def test_jpeg_images_decode_to_the_size_of_the_labels() -> None:
 
 def test_names_are_those_that_the_command_line_uses() -> None:
     assert [str(adherence) for adherence in Adherence] == ["natural", "exact"]
-    assert [str(origin) for origin in PaletteOrigin] == ["given", "sampled", "projected", "measured"]
+    assert [str(origin) for origin in PaletteOrigin] == ["given", "sampled", "projected", "measured", "edited"]
