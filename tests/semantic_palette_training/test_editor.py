@@ -79,26 +79,39 @@ def test_where_the_background_wins_the_merged_layout_is_the_input() -> None:
 
 
 def test_the_conditional_losses_count_the_background() -> None:
-    """Against loops over numpy values, at every scale."""
+    """In float64 against loops over numpy values, at every scale."""
     z, labels, region = scenes(2)
-    palette = region_palette(labels, region, CLASSES)
-    outputs = editor()(z, empty_region(one_hot(labels, CLASSES), region), palette)
+    palette = region_palette(labels, region, CLASSES).double()
+    layout = empty_region(one_hot(labels, CLASSES), region).double()
+    with torch.no_grad():
+        outputs = editor().double()(z.double(), layout, palette)
     assert [tuple(output.merged_BKHW.shape[2:]) for output in outputs] == [(4, 8), (8, 16), (16, 32)]
     entropy = spread = 0.0
     for output in outputs:
         height, width = output.merged_BKHW.shape[2:]
-        total_BHW = output.generated.coverage_BHW / (height * width)
-        omega = (output.generated.soft_BKHW * total_BHW[:, None]).detach().double().numpy()
+        omega = (output.generated.soft_BKHW * output.generated.coverage_BHW[:, None]).numpy() / (height * width)
         assert omega.shape[1] == CLASSES + 1
-        np.testing.assert_allclose(omega.sum(axis=(2, 3)), palette.numpy(), atol=1e-5)
-        pixels = omega.shape[2] * omega.shape[3]
-        for b, i, j in np.ndindex(omega.shape[0], *omega.shape[2:]):
+        np.testing.assert_allclose(omega.sum(axis=(2, 3)), palette.numpy(), atol=1e-12)
+        for b, i, j in np.ndindex(2, height, width):
             total = omega[b, :, i, j].sum()
             shares = omega[b, :, i, j] / total
-            entropy += -sum(m * np.log(m) for m in shares if m > 0) / (omega.shape[0] * pixels)
-            spread += (1 - pixels * total) ** 2 / (omega.shape[0] * pixels)
+            entropy += -sum(m * np.log(m) for m in shares if m > 0) / (2 * height * width)
+            spread += (1 - height * width * total) ** 2 / (2 * height * width)
     computed = [loss.item() for loss in conditional_losses(generated_of(outputs))]
-    assert computed == pytest.approx([entropy, spread], rel=1e-4)
+    assert computed == pytest.approx([entropy, spread], rel=1e-9)
+
+
+def test_gradients_of_losses_reach_the_scores_of_generated_and_background() -> None:
+    draw = torch.Generator().manual_seed(3)
+    scores = torch.randn(2, 4, 2, 3, generator=draw, dtype=torch.float64).requires_grad_()
+    palette = torch.tensor([[0.3, 0.0, 0.2, 0.5], [0.0, 0.6, 0.4, 0.0]], dtype=torch.float64)
+    layout = torch.rand(2, 3, 2, 3, generator=draw, dtype=torch.float64).softmax(dim=1)
+
+    def losses(x: Tensor) -> tuple[Tensor, ...]:
+        generated = saa(x, palette)
+        return (*conditional_losses([generated]), merge(generated.soft_BKHW, layout))
+
+    assert gradcheck(losses, (scores,))
 
 
 @pytest.mark.parametrize("budget", ["region", "additions"])

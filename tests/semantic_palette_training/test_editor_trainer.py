@@ -48,7 +48,7 @@ def trainer(scenes: Scenes, micro_batch: int | None = None, **changes: Any) -> E
     values: dict[str, Any] = {"phases": PHASES, "penalty_every": 2} | REGION | changes
     palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
     context = TrainContext(torch.device("cpu"), micro_batch=micro_batch)
-    return EditorTrainer(EditorTrainConfig(**values), scenes, palettes, context)
+    return EditorTrainer(EditorTrainConfig(**values), scenes, scenes, palettes, context)
 
 
 @pytest.mark.parametrize(

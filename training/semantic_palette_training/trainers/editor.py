@@ -61,7 +61,8 @@ class EditorTrainer:
 
     Args:
         config: how to train.
-        scenes: real layouts at the last level's resolution.
+        train: real layouts at the last level's resolution.
+        validation: scenes that the sample sheet edits.
         palettes: palettes to aim at are drawn from it.
         context: where to train.
 
@@ -72,12 +73,17 @@ class EditorTrainer:
     name = "editor"
 
     def __init__(
-        self, config: EditorTrainConfig, scenes: Scenes, palettes: PaletteModel, context: TrainContext
+        self,
+        config: EditorTrainConfig,
+        train: Scenes,
+        validation: Scenes,
+        palettes: PaletteModel,
+        context: TrainContext,
     ) -> None:
         config.check()
         self.config, self.context, self.seed = config, context, config.seed
-        self.label_space = scenes.label_space
-        self.shape = SceneShape(scenes.label_space.num_classes, *scenes.labels.shape[1:])
+        self.label_space = train.label_space
+        self.shape = SceneShape(train.label_space.num_classes, *train.labels.shape[1:])
         torch.manual_seed(config.seed)
         self.generator = context.place(LayoutEditor(config.generator, self.shape))
         self.discriminator = context.place(LayoutDiscriminator(config.discriminator(self.shape), self.shape))
@@ -86,9 +92,10 @@ class EditorTrainer:
             context.adam(network, config.learning_rate, config.betas)
             for network in (self.generator, self.discriminator)
         ]
-        self.store = SceneStore(scenes, context.device, images=False)
+        self.store = SceneStore(train, context.device, images=False)
+        self.sheet_store = SceneStore(validation, context.device, images=False)
         from_data = config.palette_source == "data"
-        pool = scenes.palettes() if from_data else palettes.sample(config.seed, 0, _PALETTE_POOL).palettes
+        pool = train.palettes() if from_data else palettes.sample(config.seed, 0, _PALETTE_POOL).palettes
         self.targets_MK = torch.from_numpy(pool.astype(np.float32)).to(context.device)
         self.total_steps = total_steps(config.phases)
         self.step_index = 0
@@ -209,13 +216,13 @@ class EditorTrainer:
 
     @torch.no_grad()
     def sample_sheet(self) -> NDArray[np.uint8]:
-        """Rows of real layouts, what is emptied, what the averaged editor generates, and both merged."""
+        """Rows of validation layouts, what is emptied, what the averaged editor generates, and both merged."""
         phase, fade = position(self.config.phases, self.step_index)
-        picked = torch.linspace(0, len(self.store) - 1, SHEET_ROWS).long()
+        picked = torch.linspace(0, len(self.sheet_store) - 1, SHEET_ROWS).long()
         stride = self.config.stride(phase.level)
         numbers = step_generator(self.seed, "editor sheet", 0)
         draws = EditDraws.of(numbers, len(picked), self.config.generator.latent_size)
-        batch = edit_batch(self.config.task, self.store.labels(picked, stride), draws, self.targets_MK)
+        batch = edit_batch(self.config.task, self.sheet_store.labels(picked, stride), draws, self.targets_MK)
         outputs = self.average.average(batch.z_BZ, batch.layout_BKHW, batch.palette_BE, phase.level, fade)
         return edit_sheet(batch, outputs[-1], self.label_space, stride)
 
