@@ -8,11 +8,8 @@ from typing import Any
 import torch
 
 from semantic_palette_training.trainers.context import TrainContext
-from semantic_palette_training.trainers.context import TrainContext
 from semantic_palette_training.trainers.loop import LoopConfig, Outcome, Stage, run_stage
 from semantic_palette_training.trainers.stopper import Stopper
-
-CPU = TrainContext(torch.device("cpu"))
 
 #: One process on the CPU.
 ALONE = TrainContext(torch.device("cpu"))

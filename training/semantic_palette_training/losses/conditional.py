@@ -1,20 +1,22 @@
-"""The conditional objective of the layout generator (section 3.2)."""
+"""The conditional objective of the layout generator (section 3.2) and of baseline 1 (appendix B).
+
+Shape suffixes: B batch, K classes, H and W pixels.
+"""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor
 
+from semantic_palette_training.losses.matching import matching_loss
 from semantic_palette_training.models.saa import SaaOutput
+
+Conditional = Literal["saa_losses", "matching", "none"]
 
 
 def entropy_loss(output: SaaOutput) -> Tensor:
-    """Mean entropy of the soft layout's pixels in nats (eq. 3): low when paints do not mix.
-
-    With log m = log omega - log total, the entropy of a pixel is log total - sum of m log omega; a forbidden class has
-    m = 0 and adds nothing.
-    """
-    cross = (output.soft_BKHW * output.log_omega_BKHW).sum(dim=1)
-    return (output.log_total_BHW - cross).mean()
+    """Mean entropy of the soft layout's pixels in nats (eq. 3): low when paints do not mix."""
+    return output.entropy_BHW.mean()
 
 
 def spread_loss(output: SaaOutput) -> Tensor:
@@ -28,10 +30,35 @@ def conditional_losses(outputs: Sequence[SaaOutput]) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: `outputs` is empty.
     """
-    if not outputs:
+    return _summed([entropy_loss(output) for output in outputs]), _summed([spread_loss(output) for output in outputs])
+
+
+def conditional_terms(
+    kind: Conditional, outputs: Sequence[SaaOutput], palette_BK: Tensor, *, multi_scale: bool
+) -> dict[str, Tensor]:
+    """The terms of a conditional objective by name, scalars; their sum is the objective (appendix F: equal weights).
+
+    Args:
+        kind: `saa_losses` (entropy and spread), `matching` (baseline 1) or `none`.
+        outputs: of every scale, coarsest first.
+        palette_BK: what was asked for.
+        multi_scale: sum over all scales, as section 3.2 has it, or take the last alone (Table 4 without "Multi Scale").
+    """
+    supervised = outputs if multi_scale else outputs[-1:]
+    match kind:
+        case "saa_losses":
+            entropy, spread = conditional_losses(supervised)
+            return {"entropy": entropy, "spread": spread}
+        case "matching":
+            return {"matching": _summed([matching_loss(output.soft_BKHW, palette_BK) for output in supervised])}
+        case "none":
+            return {}
+
+
+def _summed(losses: Sequence[Tensor]) -> Tensor:
+    if not losses:
         raise ValueError("outputs: a generator makes at least one scale")
-    entropy, spread = entropy_loss(outputs[0]), spread_loss(outputs[0])
-    for output in outputs[1:]:
-        entropy = entropy + entropy_loss(output)
-        spread = spread + spread_loss(output)
-    return entropy, spread
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return total

@@ -1,203 +1,179 @@
-"""Trains the layout generator: progressive levels, WGAN-GP and the conditional objective (sections 3.1 and 3.2)."""
+"""Trains the layout generator: progressive levels, WGAN-GP and a conditional objective (sections 3.1 and 3.2).
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+Shape suffixes: B batch, K classes, H and W pixels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import colourise
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.config import require_at_least
-from semantic_palette_training.data.batches import batch_indices
+from semantic_palette_training.config import to_plain
 from semantic_palette_training.data.scenes import Scenes
-from semantic_palette_training.data.soften import soften
-from semantic_palette_training.losses.conditional import conditional_losses
-from semantic_palette_training.losses.wgan import critic_loss, generator_loss, gradient_penalty
-from semantic_palette_training.models.progressive import LayoutDiscriminator, LayoutGenerator, LayoutGeneratorConfig
-from semantic_palette_training.models.saa import SaaOutput
+from semantic_palette_training.losses.conditional import conditional_terms
+from semantic_palette_training.losses.matching import soft_histogram
+from semantic_palette_training.losses.wgan import gradient_penalty
+from semantic_palette_training.models.progressive import LayoutDiscriminator, LayoutGenerator
+from semantic_palette_training.precision import at_least_float32
+from semantic_palette_training.scene_shape import SceneShape
+from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.ema import ExponentialAverage
+from semantic_palette_training.trainers.layout_batches import LayoutBatches, StepDraw
+from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
+from semantic_palette_training.trainers.metrics import MetricSum
+from semantic_palette_training.trainers.phases import Phase, images_seen, position, total_steps
 
-_PALETTE_POOL = 16384
-
-
-@dataclass(kw_only=True, slots=True)
-class LayoutPhase:
-    """A stretch of training at one level."""
-
-    level: int
-    """Active level: 2^level times the base resolution."""
-    fade_steps: int = 0
-    """Steps over which the level is faded in."""
-    stable_steps: int = 0
-    """Steps after the fade."""
-    batch_size: int = 16
-    """Layouts a step."""
-    conditional_weight: float = 1.0
-    """Weight of the entropy and spread losses (the paper: 1). The critic's gradient has norm 1 over a whole layout,
-    that of a mean over N pixels about 1 / sqrt(N): a weight that doubles with the level keeps their balance."""
+Feedback = Callable[[Shard, Tensor], Tensor]
+"""Takes a shard and its generated layouts [B, K, H, W]; gives the gradient of a further loss with respect to them."""
 
 
-@dataclass(kw_only=True, slots=True)
-class LayoutTrainConfig:
-    """How the layout generator is trained."""
+@dataclass(frozen=True, slots=True)
+class LayoutFakes:
+    """What the generator made for a shard, as the discriminator sees it."""
 
-    phases: tuple[LayoutPhase, ...]
-    """Levels in ascending order; the last trains the level that is exported."""
-    latent_size: int = 64
-    """Length of the noise vector."""
-    widths: tuple[int, ...] = (128, 128, 96, 64, 32, 16)
-    """Channels of each level of generator and discriminator."""
-    fusion: bool = True
-    """Residual conditional fusion."""
-    fusion_kernel: int = 1
-    """Kernel side of the fusion convolution."""
-    scores: Literal["independent", "skip"] = "independent"
-    """How a level's scores build on the level below; see `LayoutGeneratorConfig`."""
-    batch_deviation: bool = False
-    """Give the discriminator the deviation over the batch; see `LayoutGeneratorConfig`."""
-    learning_rate: float = 1e-3
-    """Adam's, for both networks."""
-    betas: tuple[float, float] = (0.0, 0.99)
-    """Adam's."""
-    penalty_weight: float = 10.0
-    """Weight of the gradient penalty."""
-    penalty_every: int = 1
-    """Steps between gradient penalties; its weight is scaled by as much (the paper: 1)."""
-    soften_sigma: float = 1.0
-    """Blur of real layouts in pixels at the last level; scaled with the resolution, at least 0.5."""
-    soften_keep: float = 0.5
-    """Weight of the one-hot layout in a softened one."""
-    average_decay: float = 0.999
-    """Decay of the weight average."""
-    autocast: bool = False
-    """Run the networks in bfloat16; activations, losses and penalties stay float32."""
-    seed: int = 0
-    """Seed of initialisation, noise, palettes and batches."""
-    resolution: tuple[int, int] = field(default=(4, 8))
-    """Height and width of level 0 in pixels."""
+    shard: Shard
+    layout_BKHW: Tensor
+    palette_BK: Tensor
 
 
 class LayoutTrainer:
-    """The layout stage. One step updates the generator, then the discriminator on the same detached layouts."""
+    """The layout stage. One step updates the generator, then the discriminator on the same layouts.
+
+    The discriminator does not change in between, so its pass over the generated layouts is done once: the gradient of
+    its scores goes to its own weights and, with the opposite sign, to the generator.
+    """
 
     name = "layout"
 
-    def __init__(self, config: LayoutTrainConfig, scenes: Scenes, palettes: PaletteModel) -> None:
+    def __init__(
+        self, config: LayoutTrainConfig, scenes: Scenes, palettes: PaletteModel, context: TrainContext
+    ) -> None:
         """Build the networks and put the data on the device.
 
         Args:
             config: how to train.
             scenes: real layouts at the last level's resolution.
             palettes: palettes for generated layouts are drawn from it.
+            context: device and processes.
 
         Raises:
-            InvalidInputError: phases and data do not fit the configured levels.
+            InvalidInputError: the config does not fit the data, or its values do not go together.
         """
-        self.config = config
+        shape = SceneShape(scenes.label_space.num_classes, *scenes.labels.shape[1:])
+        config.check(shape)
+        self.config, self.context, self.shape = config, context, shape
         self.seed = config.seed
         self.label_space = scenes.label_space
         torch.manual_seed(config.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = self.model_config = layout_model_config(config, scenes.label_space.num_classes)
-        _check_config(config, model, scenes)
-        self.generator = self._place(LayoutGenerator(model))
-        self.discriminator = self._place(LayoutDiscriminator(model))
+        self.generator = context.place(LayoutGenerator(config.generator, shape))
+        self.discriminator = context.place(LayoutDiscriminator(config.generator, shape))
         self.average = ExponentialAverage(self.generator, config.average_decay)
         self.optimisers = [
-            torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas)
+            context.adam(network, config.learning_rate, config.betas)
             for network in (self.generator, self.discriminator)
         ]
-        self.layouts = _layout_pyramid(scenes.labels, model, self.device)
-        draws = palettes.sample(config.seed, 0, _PALETTE_POOL)
-        self.palettes = torch.from_numpy(draws.palettes.astype(np.float32)).to(self.device)
-        self.total_steps = sum(phase.fade_steps + phase.stable_steps for phase in config.phases)
+        self.batches = LayoutBatches(config, scenes, palettes, context)
+        self.total_steps = total_steps(config.phases)
         self.step_index = 0
 
-    def _place(self, network: Any) -> Any:
-        return network.to(self.device, memory_format=torch.channels_last)
-
-    def position(self, step: int) -> tuple[LayoutPhase, float]:
-        """The phase of a step and the weight of its level: a function of the step alone."""
-        for phase in self.config.phases:
-            length = phase.fade_steps + phase.stable_steps
-            if step < length:
-                return phase, min(1.0, (step + 1) / phase.fade_steps) if phase.fade_steps else 1.0
-            step -= length
-        return self.config.phases[-1], 1.0
+    @property
+    def images_seen(self) -> int:
+        """Real layouts that the steps so far have taken, over all processes."""
+        return images_seen(self.config.phases, self.step_index)
 
     def run_step(self) -> dict[str, float | Tensor]:
         """One generator update and one discriminator update."""
-        phase, fade = self.position(self.step_index)
-        outputs, palette_BK, metrics = self._generator_step(phase, fade)
-        soft_BKHW = outputs[-1].soft_BKHW.detach()
-        metrics |= self._discriminator_step(phase, fade, soft_BKHW)
-        metrics["kl"] = _hard_kl(soft_BKHW, palette_BK)
-        metrics["level"] = float(phase.level)
+        phase, _ = position(self.config.phases, self.step_index)
+        draw = self.batches.draw(self.step_index)
+        metrics = MetricSum()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        fakes = [self.generate(draw, shard, metrics) for shard in self.context.shards(phase.batch_size)]
+        self.update_generator()
+        for made in fakes:
+            self.judge(draw, made, metrics)
+        self.update_discriminator()
         self.average.update(self.generator, self.step_index)
         self.step_index += 1
-        return metrics
+        return metrics.values
 
-    def _generator_step(
-        self, phase: LayoutPhase, fade: float
-    ) -> tuple[list[SaaOutput], Tensor, dict[str, float | Tensor]]:
-        z_BZ = torch.randn(phase.batch_size, self.config.latent_size).to(self.device)
-        chosen = torch.randint(len(self.palettes), (phase.batch_size,)).to(self.device)
-        palette_BK = self.palettes[chosen]
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
-            outputs = self.generator(z_BZ, palette_BK, phase.level, fade)
-            adversarial = generator_loss(self.discriminator(outputs[-1].soft_BKHW, phase.level, fade))
-        entropy, spread = conditional_losses(outputs)
-        loss = adversarial + phase.conditional_weight * (entropy + spread)
-        self.optimisers[0].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def generate(
+        self, draw: StepDraw, shard: Shard, metrics: MetricSum, feedback: Feedback | None = None
+    ) -> LayoutFakes:
+        """Generate a shard; leave the generator's gradients, and the discriminator's of its scores of the shard.
+
+        Args:
+            draw: the step's random choices.
+            shard: which of its samples.
+            metrics: receives the losses.
+            feedback: what else judges the layouts (end-to-end fine-tuning, section 3.3).
+        """
+        phase, fade = position(self.config.phases, self.step_index)
+        palette_BK = self.batches.palettes(draw, shard)
+        with self.context.autocast(self.config.autocast):
+            outputs = self.generator(self.batches.latents(draw, shard), palette_BK, phase.level, fade)
+        terms = conditional_terms(self.config.conditional, outputs, palette_BK, multi_scale=self.config.multi_scale)
+        soft_BKHW = outputs[-1].soft_BKHW
+        seen_BKHW = self.batches.fake(draw, shard, soft_BKHW)
+        leaf_BKHW = seen_BKHW.detach().requires_grad_(True)
+        score = self._mean_score(leaf_BKHW, phase, fade, palette_BK)
+        (shard.weight * score).backward()  # type: ignore[no-untyped-call]
+        assert leaf_BKHW.grad is not None
+        gradient_BKHW = -leaf_BKHW.grad
+        if feedback is not None:
+            gradient_BKHW = gradient_BKHW + feedback(shard, seen_BKHW.detach())
+        tensors, gradients = [seen_BKHW], [gradient_BKHW]
+        if terms:
+            tensors.append(shard.weight * phase.conditional_weight * torch.stack(list(terms.values())).sum())
+            gradients.append(torch.ones_like(tensors[-1]))
+        torch.autograd.backward(tensors, gradients)
+        metrics.add(shard.weight, adversarial=-score, critic=score, level=float(phase.level), **terms)
+        if self.config.generator.conditioning != "none":
+            metrics.add(shard.weight, kl=_hard_kl(soft_BKHW.detach(), palette_BK))
+        return LayoutFakes(shard, leaf_BKHW.detach(), palette_BK)
+
+    def judge(self, draw: StepDraw, fakes: LayoutFakes, metrics: MetricSum) -> None:
+        """Add the discriminator's gradients of real layouts and of the penalty to what `generate` left."""
+        phase, fade = position(self.config.phases, self.step_index)
+        weight = fakes.shard.weight
+        real_BKHW = self.batches.real(draw, fakes.shard, phase.level)
+        # A conditional critic judges generated layouts by what was asked for, real ones by what they have.
+        palette_BK = soft_histogram(real_BKHW) if self.config.generator.discriminator_conditioning else None
+        score = self._mean_score(real_BKHW, phase, fade, palette_BK)
+        (-weight * score).backward()  # type: ignore[no-untyped-call]
+        metrics.add(weight, critic=-score)
+        # Counted from the end of an interval, so that round-numbered points of the curves have a penalty to show.
+        if (self.step_index + 1) % self.config.penalty_every == 0:
+            with self.context.autocast(self.config.autocast):
+                penalty = gradient_penalty(
+                    lambda x_BKHW: self.discriminator(x_BKHW, phase.level, fade, palette_BK),
+                    real_BKHW,
+                    fakes.layout_BKHW,
+                    self.batches.mix(draw, fakes.shard),
+                )
+            (weight * self.config.penalty_weight * self.config.penalty_every * penalty).backward()  # type: ignore[no-untyped-call]
+            metrics.add(weight, penalty=penalty)
+
+    def _mean_score(self, layout_BKHW: Tensor, phase: Phase, fade: float, palette_BK: Tensor | None) -> Tensor:
+        with self.context.autocast(self.config.autocast):
+            scores_B = self.discriminator(layout_BKHW, phase.level, fade, palette_BK)
+        return at_least_float32(scores_B).mean()
+
+    def update_generator(self) -> None:
+        """Update the generator by the gradients that its shards left on all processes."""
+        self.context.sum_gradients(self.generator.parameters())
         self.optimisers[0].step()
-        self.discriminator.requires_grad_(True)
-        metrics: dict[str, float | Tensor] = {
-            "adversarial": adversarial.detach(),
-            "entropy": entropy.detach(),
-            "spread": spread.detach(),
-        }
-        return outputs, palette_BK, metrics
 
-    def _discriminator_step(self, phase: LayoutPhase, fade: float, fake_BKHW: Tensor) -> dict[str, float | Tensor]:
-        real_BKHW = self._real_layouts(phase)
-        with self._autocast():
-            critic = critic_loss(
-                self.discriminator(real_BKHW, phase.level, fade), self.discriminator(fake_BKHW, phase.level, fade)
-            )
-        loss = critic
-        metrics: dict[str, float | Tensor] = {"critic": critic.detach()}
-        if self.step_index % self.config.penalty_every == 0:
-            with self._autocast():
-                penalty = gradient_penalty(lambda x: self.discriminator(x, phase.level, fade), real_BKHW, fake_BKHW)
-            loss = loss + self.config.penalty_weight * self.config.penalty_every * penalty
-            metrics["penalty"] = penalty.detach()
-        self.optimisers[1].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def update_discriminator(self) -> None:
+        """Update the discriminator in the same way."""
+        self.context.sum_gradients(self.discriminator.parameters())
         self.optimisers[1].step()
-        return metrics
-
-    def _real_layouts(self, phase: LayoutPhase) -> Tensor:
-        """A softened batch of real layouts at the phase's level, each mirrored with probability one half."""
-        layouts = self.layouts[phase.level]
-        chosen = batch_indices(self.config.seed, len(layouts), phase.batch_size, self.step_index)
-        labels_BHW = layouts[torch.from_numpy(chosen).to(self.device)]
-        mirrored_B = torch.rand(phase.batch_size).to(self.device) < 0.5
-        labels_BHW = torch.where(mirrored_B[:, None, None], labels_BHW.flip(2), labels_BHW)
-        scale = 2.0 ** (phase.level - self.model_config.num_levels + 1)
-        sigma = max(0.5, self.config.soften_sigma * scale)
-        soft_BKHW = soften(labels_BHW, self.model_config.num_classes, sigma, self.config.soften_keep)
-        return soft_BKHW.contiguous(memory_format=torch.channels_last)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast)
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, average, optimisers and step."""
@@ -221,76 +197,35 @@ class LayoutTrainer:
     @torch.no_grad()
     def sample_sheet(self) -> NDArray[np.uint8]:
         """Layouts of the averaged generator for 16 palettes at the active level, four a row, coloured."""
-        phase, fade = self.position(self.step_index)
+        phase, fade = position(self.config.phases, self.step_index)
         noise = torch.Generator().manual_seed(self.config.seed)
-        z_BZ = torch.randn(16, self.config.latent_size, generator=noise).to(self.device)
-        output = self.average.average(z_BZ, self.palettes[:16], phase.level, fade)[-1]
-        labels = output.log_omega_BKHW.argmax(dim=1).to(torch.uint8).cpu().numpy()
-        scale = 2 ** (self.model_config.num_levels - 1 - phase.level)
+        z_BZ = torch.randn(16, self.config.generator.latent_size, generator=noise).to(self.context.device)
+        chosen = torch.arange(16, device=self.context.device) % len(self.batches.palettes_PK)
+        output = self.average.average(z_BZ, self.batches.palettes_PK[chosen], phase.level, fade)[-1]
+        labels = output.soft_BKHW.argmax(dim=1).to(torch.uint8).cpu().numpy()
+        scale = 2 ** (self.config.generator.num_levels - 1 - phase.level)
         tiles = colourise(labels.repeat(scale, axis=1).repeat(scale, axis=2), self.label_space)
         rows = [np.concatenate(list(tiles[i : i + 4]), axis=1) for i in range(0, 16, 4)]
         return np.concatenate(rows, axis=0)
 
-    def export_state(self) -> dict[str, Any]:
-        """Averaged weights with the config that rebuilds the network."""
-        height, width = self.model_config.resolution(self.model_config.num_levels - 1)
-        return {
-            "model_config": dataclasses.asdict(self.model_config),
+    def export_states(self) -> dict[str, dict[str, Any]]:
+        """Averaged weights with the config that rebuilds the network, as kind `layout`."""
+        state = {
+            "model_config": to_plain(self.config.generator),
             "weights": self.average.average.state_dict(),
             "label_space": self.label_space.to_json(),
-            "height": height,
-            "width": width,
+            "height": self.shape.height,
+            "width": self.shape.width,
             "step": self.step_index,
             "total_steps": self.total_steps,
         }
-
-
-def layout_model_config(config: LayoutTrainConfig, num_classes: int) -> LayoutGeneratorConfig:
-    """The networks that `config` trains."""
-    return LayoutGeneratorConfig(
-        num_classes=num_classes,
-        latent_size=config.latent_size,
-        widths=config.widths,
-        base_height=config.resolution[0],
-        base_width=config.resolution[1],
-        fusion=config.fusion,
-        fusion_kernel=config.fusion_kernel,
-        scores=config.scores,
-        batch_deviation=config.batch_deviation,
-    )
-
-
-def _check_config(config: LayoutTrainConfig, model: LayoutGeneratorConfig, scenes: Scenes) -> None:
-    for index, phase in enumerate(config.phases):
-        require_at_least(f"layout.phases[{index}].fade_steps", phase.fade_steps, 0)
-        require_at_least(f"layout.phases[{index}].stable_steps", phase.stable_steps, 0)
-        require_at_least(f"layout.phases[{index}].batch_size", phase.batch_size, 1)
-    require_at_least("layout.penalty_every", config.penalty_every, 1)
-    if not 0.5 <= config.soften_keep <= 1:
-        raise InvalidInputError("layout.soften_keep", config.soften_keep, "0.5 to 1")
-    if config.resolution[1] % config.resolution[0]:
-        raise InvalidInputError("layout.resolution", config.resolution, "a width that is a multiple of the height")
-    levels = [phase.level for phase in config.phases]
-    if not levels or levels != sorted(levels) or levels[0] < 0 or levels[-1] != model.num_levels - 1:
-        raise InvalidInputError("layout.phases", levels, f"ascending levels that end at {model.num_levels - 1}")
-    expected = model.resolution(model.num_levels - 1)
-    if scenes.labels.shape[1:] != expected:
-        raise InvalidInputError("data", scenes.labels.shape[1:], f"layouts of {expected[0]}x{expected[1]} pixels")
-
-
-def _layout_pyramid(labels_NHW: NDArray[np.uint8], model: LayoutGeneratorConfig, device: torch.device) -> list[Tensor]:
-    """The layouts at every level, by nearest neighbour at cell centres; uint8 on the device."""
-    labels = torch.from_numpy(labels_NHW).to(device)
-    pyramid = []
-    for level in range(model.num_levels):
-        stride = 2 ** (model.num_levels - 1 - level)
-        pyramid.append(labels[:, stride // 2 :: stride, stride // 2 :: stride].contiguous())
-    return pyramid
+        return {"layout": state}
 
 
 def _hard_kl(soft_BKHW: Tensor, palette_BK: Tensor) -> Tensor:
     """Mean KL divergence of the arg-max layouts' class shares from the palettes, as in the paper's tables."""
-    labels = soft_BKHW.argmax(dim=1)
-    counts = torch.nn.functional.one_hot(labels, soft_BKHW.shape[1]).float().mean(dim=(1, 2)) + 1e-6
-    achieved_BK = counts / counts.sum(dim=1, keepdim=True)
+    labels_BN = soft_BKHW.argmax(dim=1).flatten(1)
+    counts_BK = torch.zeros_like(palette_BK).scatter_add_(1, labels_BN, torch.ones_like(labels_BN, dtype=torch.float32))
+    shares_BK = counts_BK / labels_BN.shape[1] + 1e-6
+    achieved_BK = shares_BK / shares_BK.sum(dim=1, keepdim=True)
     return (torch.xlogy(palette_BK, palette_BK) - torch.xlogy(palette_BK, achieved_BK)).sum(dim=1).mean()
