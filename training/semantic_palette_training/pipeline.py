@@ -109,7 +109,7 @@ def new_stage(name: str, inputs: StageInputs) -> Stage:
         case "image", _, ImageTrainConfig() as image:
             return ImageTrainer(image, train, inputs.validation, context)
         case "editor", _, _ if recipe.editor is not None:
-            return EditorTrainer(recipe.editor, train, palettes, context)
+            return EditorTrainer(recipe.editor, train, inputs.validation, palettes, context)
         case "end_to_end", LayoutTrainConfig() as layout, ImageTrainConfig() as image if recipe.end_to_end is not None:
             return EndToEndTrainer(recipe.end_to_end, layout, image, train, inputs.validation, palettes, context)
     raise InvalidInputError("stages", name, f"some of {', '.join(recipe.stages())}")

@@ -53,6 +53,10 @@ class TrainContext:
         # Channels-last convolutions took 0.4 to 0.9 of the time on a Zen 4 core, the least where channels are few.
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
+    def adam(self, network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+        """An optimiser of the network: fused, one pass over the weights instead of ten, where operations are done."""
+        return torch.optim.Adam(network.parameters(), learning_rate, betas, fused=self.device.type != "meta")
+
     def autocast(self, enabled: bool) -> AbstractContextManager[Any]:
         """Network passes in bfloat16, if `enabled`; what needs float32 casts to it itself.
 

@@ -114,9 +114,7 @@ class EndToEndTrainer:
             raise InvalidInputError("image.generator.name", image.generator.name, "a generator without styles")
         torch.manual_seed(config.seed)
         self.discriminator = context.place(PatchDiscriminator(config.discriminator, 3))
-        self.optimiser = torch.optim.Adam(
-            self.discriminator.parameters(), image.discriminator_learning_rate, image.betas
-        )
+        self.optimiser = context.adam(self.discriminator, image.discriminator_learning_rate, image.betas)
 
     @property
     def images_seen(self) -> int:
