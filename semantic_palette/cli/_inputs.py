@@ -1,9 +1,11 @@
 """Shares on the command line and in files. Names and sums are checked later, against the bundle's label space."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from semantic_palette.editing import Box
 from semantic_palette.errors import InvalidInputError
 
 
@@ -13,6 +15,29 @@ def parse_shares(option: str, values: Sequence[str]) -> dict[str, float]:
     Raises:
         InvalidInputError: a value is not of that form, or a class comes twice.
     """
+    return _parse(option, values, 0.0, "CLASS=SHARE with a share from 0 to 1, such as pedestrian=0.05")
+
+
+def parse_changes(option: str, values: Sequence[str]) -> dict[str, float]:
+    """Parses `CLASS=CHANGE` values of an option; errors as `parse_shares`."""
+    return _parse(option, values, -1.0, "CLASS=CHANGE with a change of a share from -1 to 1, such as hair=0.1")
+
+
+def parse_box(option: str, value: str) -> Box:
+    """Parses `LEFT,TOP,RIGHT,BOTTOM` in pixels.
+
+    Raises:
+        InvalidInputError: the value is not of that form, or the box is empty.
+    """
+    parts = value.split(",")
+    numbers = [int(part) for part in parts if part.strip().isdecimal()]
+    if len(parts) != 4 or len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
+        allowed = "LEFT,TOP,RIGHT,BOTTOM in pixels with LEFT < RIGHT and TOP < BOTTOM, such as 0,64,128,128"
+        raise InvalidInputError(option, value, allowed)
+    return Box(*numbers)
+
+
+def _parse(option: str, values: Sequence[str], least: float, allowed: str) -> dict[str, float]:
     shares: dict[str, float] = {}
     for value in values:
         name, equals, number = value.rpartition("=")
@@ -20,9 +45,9 @@ def parse_shares(option: str, values: Sequence[str]) -> dict[str, float]:
         try:
             share = float(number)
         except ValueError:
-            share = -1.0
-        if not equals or not name or not 0.0 <= share <= 1.0:
-            raise InvalidInputError(option, value, "CLASS=SHARE with a share from 0 to 1, such as pedestrian=0.05")
+            share = math.nan
+        if not equals or not name or not least <= share <= 1.0:
+            raise InvalidInputError(option, value, allowed)
         if name in shares:
             raise InvalidInputError(option, value, f"{name} was given before; a class is named once")
         shares[name] = share

@@ -67,14 +67,14 @@ async def run_job(
         SemanticPaletteError: bad input, or services that fail. What was written is complete.
         CancelledError: SIGTERM came; Ctrl-C becomes KeyboardInterrupt outside the event loop.
     """
-    _cancel_on_sigterm()
-    reference = _reference(started.bundle) if started else target.bundle
+    cancel_on_sigterm()
+    reference = reference_to(started.bundle) if started else target.bundle
     first = writer.next_index
     async with (
         services(target.address, target.model_store, reference, target.engine) as address,
         AsyncClient(address) as client,
     ):
-        description = await _describe(client, reference)
+        description = await describe(client, reference)
         _check_names(job, description.label_space)
         if started is None:
             StartedJob(job, description.identity, description.label_space).write(folder.job_path)
@@ -91,7 +91,7 @@ async def run_job(
             digest=description.identity.digest,
         ) as pairs:
             try:
-                projected = await _store(pairs, writer, description, on_record)
+                projected = await store(pairs, writer, description, on_record)
             except ServiceError as error:
                 if error.code is not grpc.StatusCode.INTERNAL:
                     raise
@@ -99,19 +99,25 @@ async def run_job(
         return Written(writer.next_index - first, time.monotonic() - begun, projected)
 
 
-def _cancel_on_sigterm() -> None:
+def cancel_on_sigterm() -> None:
     """Lets a cluster's polite stop finish the pairs that are being written, as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-def _reference(bundle: BundleIdentity) -> str:
+def reference_to(bundle: BundleIdentity) -> str:
     """The version that a folder was begun with, whichever is active now."""
     return f"{bundle.name}/{bundle.version}@{bundle.digest}"
 
 
-async def _describe(client: AsyncClient, reference: str | None) -> BundleDescription:
+async def describe(client: AsyncClient, reference: str | None) -> BundleDescription:
+    """The bundle that the services have by this reference.
+
+    Raises:
+        InvalidInputError: they serve another version of it.
+        NotFoundError: they serve another bundle.
+    """
     wanted = BundleReference.parse(reference)
     description = await client.label_space(wanted.name, digest=wanted.digest)
     served = description.identity
@@ -127,7 +133,7 @@ def _check_names(job: Job, space: LabelSpace) -> None:
         palette_from_shares(space, shares, palette_field("palettes", i))
 
 
-async def _store(
+async def store(
     pairs: AsyncIterator[Pair],
     writer: FolderWriter,
     description: BundleDescription,

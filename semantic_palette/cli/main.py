@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from semantic_palette.cli._errors import MissingExtraError, exit_code, print_error
+from semantic_palette.cli.edit import edit
 from semantic_palette.cli.generate import generate
 from semantic_palette.cli.show import show
 from semantic_palette.errors import SemanticPaletteError
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command()(generate)
+    app.command()(edit)
     app.command()(show)
     app.command("version")(print_version)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda entry_point: entry_point.name):

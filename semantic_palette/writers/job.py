@@ -32,6 +32,8 @@ class Job:
     maximum: Mapping[str, float] = field(default_factory=dict)
     adherence: str = Adherence.NATURAL.value
     deterministic: bool = False
+    edit: Mapping[str, Any] | None = None
+    """What was edited, and how, as plain JSON values. None: pairs were generated."""
 
     @property
     def constraints(self) -> Constraints:
@@ -57,7 +59,7 @@ class StartedJob:
         """Writes the job atomically."""
         data = {
             "schema_version": SCHEMA_VERSION,
-            "job": asdict(self.job),
+            "job": {name: value for name, value in asdict(self.job).items() if name != "edit" or value is not None},
             "bundle": asdict(self.bundle),
             "label_space": self.label_space.to_json(),
         }
