@@ -1,13 +1,16 @@
 """What training by a recipe takes: operations, counted without doing them, and hours on the device at hand."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.data.registry import label_space_of, scene_shape
@@ -15,7 +18,6 @@ from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.pipeline import StageInputs, new_stage
 from semantic_palette_training.recipe import Recipe
 from semantic_palette_training.trainers.context import TrainContext
-from semantic_palette_training.trainers.loop import Stage
 
 _NUM_SCENES = 8
 _RATE_CHANNELS, _RATE_SIZE = 128, (32, 64)
@@ -31,17 +33,35 @@ class Rate:
     """Networks in bfloat16."""
 
 
-def training_flop(recipe: Recipe) -> dict[str, float]:
-    """Floating-point operations that each stage of the recipe takes, over all its steps.
+class TrainingFlop:
+    """Counts the operations of recipes; a phase that recipes share is counted once."""
 
-    One step of every phase is run on torch's meta device, on which convolutions and matrix products, those of the
-    backward passes and of the gradient penalty included, are counted (two operations a multiply-add) but not done.
-    """
-    inputs = StageInputs(
-        recipe, Path(), _empty_scenes(recipe), _flat_palettes(recipe), TrainContext(torch.device("meta"))
-    )
-    inputs.validation = inputs.train
-    return {name: _stage_flop(new_stage(name, inputs), recipe) for name in recipe.stages() if name != "palette"}
+    def __init__(self) -> None:
+        self._counted: dict[str, float] = {}
+
+    def stages(self, recipe: Recipe) -> dict[str, float]:
+        """Floating-point operations that each stage of the recipe takes, over all its steps.
+
+        A step of every phase is run on torch's meta device, on which convolutions and matrix products, those of the
+        backward passes and of the gradient penalty included, are counted (two operations a multiply-add), not done.
+        """
+        train, palettes = _empty_scenes(recipe), _flat_palettes(recipe)
+        inputs = StageInputs(recipe, Path(), train, palettes, TrainContext(torch.device("meta")))
+        inputs.validation = train
+        return {name: self._stage(name, inputs) for name in recipe.stages() if name != "palette"}
+
+    def _stage(self, name: str, inputs: StageInputs) -> float:
+        config = getattr(inputs.recipe, name)
+        phases = config.phases if hasattr(config, "phases") else (config,)
+        total, first = 0.0, 0
+        for phase in phases:
+            first += phase.steps
+            # What a step costs depends on neither the number of steps nor the level's weight while it is faded in.
+            key = repr((name, _shape_key(inputs.recipe), dataclasses.replace(phase, **_no_steps(phase)), _rest(config)))
+            if key not in self._counted:
+                self._counted[key] = _step_flop(name, inputs, first - 1)
+            total += phase.steps * self._counted[key]
+        return total
 
 
 def hours(recipe: Recipe, flop: dict[str, float], rate: Rate) -> float:
@@ -64,45 +84,70 @@ def measured_rate(device: torch.device, seconds: float = 30.0) -> Rate:
         def run() -> None:
             with context.autocast(autocast):
                 network(x_BCHW).sum().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
 
-        with FlopCounterMode(display=False) as counter:
+        with _FlopCounter() as counter:
             run()
         passes, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds / 2:
             run()
             passes += 1
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-        return passes * counter.get_total_flops() / (time.perf_counter() - start)
+        return passes * counter.total / (time.perf_counter() - start)
 
     return Rate(single=rate(False), autocast=rate(True))
 
 
-def _stage_flop(stage: Stage, recipe: Recipe) -> float:
-    config = getattr(recipe, stage.name)
-    lengths = [phase.steps for phase in config.phases] if hasattr(config, "phases") else [config.steps]
-    total, first = 0.0, 0
-    for length in lengths:
-        if length:
-            total += length * _step_flop(stage, first + length - 1, getattr(config, "penalty_every", 1))
-        first += length
-    return total
+class _FlopCounter(TorchDispatchMode):
+    """Adds up operations by torch's own formulas.
+
+    Its FlopCounterMode also tracks modules, by hooks that the gradient inside a gradient penalty does not allow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += int(formula(*args, **(kwargs or {}), out_val=result))
+        return result
 
 
-def _step_flop(stage: Stage, last: int, penalty_every: int) -> float:
+def _step_flop(name: str, inputs: StageInputs, last: int) -> float:
     """Operations of a step near `last`, averaged over those with and those without a gradient penalty."""
-    with_penalty = last - last % penalty_every
+    stage = new_stage(name, inputs)
+    penalty_every = getattr(getattr(inputs.recipe, name), "penalty_every", 1)
+    with_penalty = max(penalty_every - 1, last - (last + 1) % penalty_every)
     counts = []
-    for step in (with_penalty, with_penalty + 1) if penalty_every > 1 else (with_penalty,):
+    for step in (with_penalty, with_penalty - 1)[: min(penalty_every, 2)]:
         stage.step_index = step
-        with FlopCounterMode(display=False) as counter:
+        with _FlopCounter() as counter:
             stage.run_step()
-        counts.append(counter.get_total_flops())
+        counts.append(counter.total)
     return float(counts[0] + (penalty_every - 1) * counts[-1]) / penalty_every
 
 
+def _no_steps(phase: Any) -> dict[str, int]:
+    """The phase's counts of steps, as one."""
+    return {field.name: 1 for field in dataclasses.fields(phase) if field.name.endswith("steps")}
+
+
+def _rest(config: Any) -> Any:
+    """A stage's section without its phases."""
+    return dataclasses.replace(config, phases=()) if hasattr(config, "phases") else ()
+
+
+def _shape_key(recipe: Recipe) -> tuple[Any, ...]:
+    """What else a step's work depends on: the shape of scenes and, end to end, the other sections."""
+    end_to_end = (_rest(recipe.layout), _rest(recipe.image)) if recipe.end_to_end else ()
+    return (scene_shape(recipe.data), end_to_end)
+
+
 def _empty_scenes(recipe: Recipe) -> Scenes:
-    """Scenes of the recipe's shape with nothing on them."""
+    """Scenes of the recipe's shape with next to nothing on them."""
     shape, space = scene_shape(recipe.data), label_space_of(recipe.data)
     labels = np.zeros((_NUM_SCENES, shape.height, shape.width), np.uint8)
     labels[:, ::2] = shape.num_classes - 1

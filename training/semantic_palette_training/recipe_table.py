@@ -5,13 +5,13 @@ from rich.progress import track
 from rich.table import Table
 
 from semantic_palette_training.costs import costs
-from semantic_palette_training.estimate import Rate, hours, measured_rate, training_flop
+from semantic_palette_training.estimate import Rate, TrainingFlop, hours, measured_rate
 from semantic_palette_training.recipe import Recipe, find_recipe, load_recipe, recipe_names
 from semantic_palette_training.trainers.context import train_context
 
 
 def print_recipes(*, measure: bool, device: str | None = None) -> None:
-    """Print the table; with `measure`, after half a minute on the device and about a minute of counting.
+    """Print the table; with `measure`, after half a minute on the device and a few minutes of counting.
 
     Raises:
         InvalidInputError: there is no such device.
@@ -29,9 +29,10 @@ def print_recipes(*, measure: bool, device: str | None = None) -> None:
     if rate is not None:
         table.add_column("training", justify="right")
         table.add_column("hours here", justify="right")
+    counter = TrainingFlop()
     for name in track(names, "counting operations", console=console, transient=True, disable=rate is None):
         recipe = load_recipe(find_recipe(name))
-        table.add_row(name, *_facts(recipe), *_training(recipe, rate))
+        table.add_row(name, *_facts(recipe), *_training(recipe, rate, counter))
     console.print(table)
     console.print("`semantic-palette train --recipe NAME --dry-run` prints a recipe with its networks.")
 
@@ -42,9 +43,9 @@ def _facts(recipe: Recipe) -> tuple[str, ...]:
     return recipe.data.name, f"{recipe.data.height}x{recipe.data.width}", stages, f"{parameters / 1e6:.1f} M"
 
 
-def _training(recipe: Recipe, rate: Rate | None) -> tuple[str, ...]:
+def _training(recipe: Recipe, rate: Rate | None, counter: TrainingFlop) -> tuple[str, ...]:
     """Operations and hours of the whole recipe."""
     if rate is None:
         return ()
-    flop = training_flop(recipe)
+    flop = counter.stages(recipe)
     return f"{sum(flop.values()) / 1e15:.3g} PFLOP", f"{hours(recipe, flop, rate):.3g}"
