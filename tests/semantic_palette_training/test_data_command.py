@@ -85,7 +85,7 @@ def test_check_ends_with_1_and_names_every_file_where_something_is_wrong(root, c
     printed = capsys.readouterr().out
     assert "train/labels/001.png: label values 99" in printed
     assert "train/labels/004.png: label values 99" in printed
-    assert "2 problems" in printed
+    assert "2 problems to fix" in printed
 
 
 def test_check_prints_its_report_as_json(root, capsys):

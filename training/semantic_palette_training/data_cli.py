@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,9 @@ from semantic_palette.errors import InvalidInputError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
-    from rich.table import Table
 
-    from semantic_palette_training.data.check import DataReport
-    from semantic_palette_training.data.folder_init import FoundValues
     from semantic_palette_training.data.registry import DataConfig
     from semantic_palette_training.data.scenes import Split
-
-_MAX_SHOWN = 20
-"""Problems of a kind that are printed; `--json` has them all."""
 
 Folder = Annotated[Path | None, typer.Argument(help="Folder of the data set.", show_default=False)]
 Recipe = Annotated[str | None, typer.Option(help="Take the data set of this recipe (name or YAML file).")]
@@ -53,6 +46,7 @@ def init(
     settings: Settings = None,
 ) -> None:
     """Write a first label_space.json from what is in the label maps; you then name the classes."""
+    from semantic_palette_training.data.check_tables import found_table
     from semantic_palette_training.data.folder import LABEL_SPACE_FILE, FolderData
     from semantic_palette_training.data.folder_init import label_space_text, scan_values
     from semantic_palette_training.data.registry import data_config
@@ -68,7 +62,7 @@ def init(
     name = folder.resolve().name
     path.write_text(label_space_text(name, found), encoding="utf-8")
     console = _console()
-    console.print(_found_table(found))
+    console.print(found_table(found))
     console.print(f"wrote {path}: name the classes there (merge by giving a class several values), then run data check")
 
 
@@ -83,6 +77,7 @@ def check(
     """Report sizes, class shares and all that is wrong with a data set; the exit code is 1 if something is."""
     from semantic_palette_training.config import to_plain
     from semantic_palette_training.data.check import check_data
+    from semantic_palette_training.data.check_tables import print_report
     from semantic_palette_training.data.registry import has_files
 
     config = _config(folder, recipe, dataset, _with_label_space(settings, label_space))
@@ -101,7 +96,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(to_plain(report), indent=2))
     else:
-        _print_report(report)
+        print_report(report, _console())
     if report.problems:
         raise typer.Exit(1)
 
@@ -154,20 +149,26 @@ def _prepare_split(config: DataConfig, split: str, cache: Path | None) -> None:
 
 def _config(folder: Path | None, recipe: str | None, dataset: str | None, settings: list[str]) -> DataConfig:
     """The data set that the options name."""
-    from semantic_palette_training.config import to_plain
     from semantic_palette_training.data.registry import data_config
-    from semantic_palette_training.recipe import find_recipe, load_recipe
 
     values: dict[str, Any]
     if recipe is not None:
         if dataset is not None:
             raise InvalidInputError("dataset", dataset, "either a recipe or a data set is expected")
-        values = to_plain(load_recipe(find_recipe(recipe)).data)
+        values = _recipe_data(recipe)
     elif folder is None and dataset is None:
         raise InvalidInputError("folder", None, "a folder, --dataset or --recipe is expected")
     else:
         values = {"name": dataset or "folder"}
     return data_config(values | ({} if folder is None else {"root": str(folder)}) | _plain(settings))
+
+
+def _recipe_data(recipe: str) -> dict[str, Any]:
+    """The section `data` of a recipe. Recipes bring torch, so this is not imported without need."""
+    from semantic_palette_training.config import to_plain
+    from semantic_palette_training.recipe import find_recipe, load_recipe
+
+    return dict(to_plain(load_recipe(find_recipe(recipe)).data))
 
 
 def _with_label_space(settings: list[str] | None, label_space: Path | None) -> list[str]:
@@ -202,54 +203,3 @@ def _progress() -> Iterator[Progress]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
-
-
-def _found_table(found: FoundValues) -> Table:
-    from rich.table import Table
-
-    from semantic_palette_training.data.colours import hexadecimal
-
-    table = Table("colour" if found.in_colour else "value", "mean share (%)", "scenes")
-    for value, entry in found.values.items():
-        shown = hexadecimal(value) if found.in_colour else str(value)
-        table.add_row(shown, f"{100 * entry.share:.2f}", f"{entry.scenes} of {found.scenes}")
-    return table
-
-
-def _print_report(report: DataReport) -> None:
-    from rich.table import Table
-
-    console = _console()
-    splits = Table("split", "scenes", "sizes", "problems", title=f"{report.dataset}: {report.label_space}")
-    counts = Counter(problem.split for problem in report.problems)
-    for part in report.splits:
-        sizes = [f"{size} ({count})" for size, count in part.sizes.items()]
-        shown = ", ".join(sizes[:4]) + (f" and {len(sizes) - 4} more" if len(sizes) > 4 else "")
-        splits.add_row(part.split, str(part.scenes), shown, str(counts[part.split]))
-    console.print(splits)
-    if report.splits:
-        console.print(_class_table(report))
-    kinds = Counter(problem.kind for problem in report.problems)
-    for kind, count in kinds.items():
-        messages = [problem.message for problem in report.problems if problem.kind == kind]
-        for message in messages[:_MAX_SHOWN]:
-            console.print(f"{kind}: {message}")
-        if count > _MAX_SHOWN:
-            console.print(f"{kind}: and {count - _MAX_SHOWN} more; --json lists all")
-    for remark in report.remarks:
-        console.print(f"note: {remark}")
-    console.print(f"{len(report.problems)} problems" if report.problems else "nothing has to be fixed")
-
-
-def _class_table(report: DataReport) -> Table:
-    """Mean share and number of scenes of every class in every split."""
-    from rich.table import Table
-
-    columns = [text for part in report.splits for text in (f"{part.split} (%)", "scenes")]
-    table = Table("id", "class", *columns)
-    for column in (table.columns[0], *table.columns[2:]):
-        column.justify = "right"
-    for rows in zip(*(part.classes for part in report.splits), strict=True):
-        cells = [text for entry in rows for text in (f"{100 * entry.mean_share:.2f}", str(entry.scenes))]
-        table.add_row(str(rows[0].id), rows[0].name, *cells)
-    return table
