@@ -92,15 +92,24 @@ def list_bundles(model_store: ModelStoreOption = Path("model_store")) -> None:
 def show(
     bundle: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
     model_store: ModelStoreOption = Path("model_store"),
+    as_json: Annotated[bool, typer.Option("--json", help="The digest and the whole manifest, as JSON.")] = False,
 ) -> None:
     """Show what is in a bundle, after verifying the digest of every file."""
     import json
 
+    from rich.console import Console
+
+    from semantic_palette_services.bundle_summary import summary_tables
     from semantic_palette_services.runtime.store import BundleReference
 
     reference = BundleReference.parse(bundle)
     files = _store(model_store).open(reference.name, reference.version, digest=reference.digest)
-    typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
+    if as_json:
+        typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
+        return
+    console = Console(highlight=False, markup=False)
+    for table in summary_tables(files.manifest, files.digest):
+        console.print(table)
 
 
 def activate(

@@ -56,7 +56,8 @@ def test_any_stretch_of_any_stream_can_be_made_alone(seed: int, start: int, coun
 
 
 def test_streams_of_other_seeds_indices_and_stages_are_unrelated() -> None:
-    streams = [(0, 0, "layout"), (1, 0, "layout"), (0, 1, "layout"), (0, 0, "image"), (0, 0, "palette")]
+    streams = [(0, 0, "layout"), (1, 0, "layout"), (0, 1, "layout")]
+    streams += [(0, 0, stage) for stage in ("image", "palette", "edit", "style")]
     values = np.stack([standard_normal(*stream, (20_000,)) for stream in streams])
     correlation = np.corrcoef(values) - np.eye(len(streams))
     assert np.abs(correlation).max() < 5.0 / np.sqrt(20_000)

@@ -185,7 +185,7 @@ CHANGES = {
     "mask of another size": (mask(raw(height=8)), INVALID, ".region.mask.height", "16"),
     "mask of too few pixels": (mask(raw(size=4)), INVALID, ".region.mask.data", "512 bytes"),
     "mask that is no PNG": (mask(common.LabelMap(data=b"GIF89a")), INVALID, ".region.mask.data", "PNG"),
-    "mask of unknown encoding": (mask(common.LabelMap(encoding=7)), INVALID, ".region.mask.encoding", "7"),  # type: ignore[arg-type]
+    "mask of unknown encoding": (mask(common.LabelMap(encoding=7)), INVALID, ".region.mask.encoding", "7"),
     "mask that frees no pixel": (mask(raw()), INVALID, ".region.mask", "not 0"),
 }
 
@@ -201,7 +201,7 @@ def picture(pixels: NDArray[Any] = PHOTO, image_format: str = "PNG", **fields: A
 
 RAW_PHOTO = {"format": common.IMAGE_FORMAT_RAW, "height": HEIGHT, "width": WIDTH}
 PICTURES = {
-    "unknown format": (common.Image(format=9), ".format", "9"),  # type: ignore[arg-type]
+    "unknown format": (common.Image(format=9), ".format", "9"),
     "corrupt": (picture(data=picture(NOISE).data[:600]), ".data", "PNG"),
     "another format than declared": (picture(image_format="JPEG"), ".data", "readable PNG"),
     "another size": (picture(PHOTO[:8]), ".data", "16x32"),
@@ -233,12 +233,12 @@ EDIT_PAIR_CASES = {
         "9",
     ),
     "unknown label encoding": (
-        factory.EditPairsRequest(count=1, sources=[source()], label_encoding=9),  # type: ignore[arg-type]
+        factory.EditPairsRequest(count=1, sources=[source()], label_encoding=9),
         "label_encoding",
         "9",
     ),
     "unknown image format": (
-        factory.EditPairsRequest(count=1, sources=[source()], image_format=9),  # type: ignore[arg-type]
+        factory.EditPairsRequest(count=1, sources=[source()], image_format=9),
         "image_format",
         "9",
     ),

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_helpers import COMMAND, Stubs, scrape, serving_in_process
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from tiny_bundle import corrupt, write_tiny_bundle
+from tiny_bundle import FACES, corrupt, write_tiny_bundle
 
 from semantic_palette.cli.main import run as run_command
 from semantic_palette.v1 import factory_service_pb2 as factory
@@ -143,13 +143,22 @@ def test_models_are_listed_shown_activated_and_rolled_back(run: Callable[..., Re
     write_tiny_bundle(store_root, version="2", seed=1, activate=False)
     options = ("--model-store", store_root)
     assert run("models", "list", *options).stdout == "tiny: 1* 2\n"
-    shown = json.loads(run("models", "show", "tiny/2", *options).stdout)
+    shown = json.loads(run("models", "show", "tiny/2", "--json", *options).stdout)
     assert shown["digest"] == ModelStore(store_root).open("tiny", "2").digest
     assert shown["manifest"]["version"] == "2"
     assert run("models", "activate", "tiny/2", *options).exit_code == 0
     assert run("models", "list", *options).stdout == "tiny: 1 2*\n"
     assert run("models", "rollback", "tiny", *options).exit_code == 0
     assert run("models", "list", *options).stdout == "tiny: 1* 2\n"
+
+
+def test_a_bundle_is_shown_in_a_few_lines(run: Callable[..., Result], store_root: Path) -> None:
+    write_tiny_bundle(store_root, models=FACES, budget="additions", image="styled")
+    shown = run("models", "show", "tiny", "--model-store", store_root).stdout
+    facts = ("tiny/1", "16 x 32", "6 of tiny: sky, building", "random weights", "budget: additions", "labels, styles")
+    assert all(fact in shown for fact in facts), shown
+    assert ModelStore(store_root).open().digest[:32] in shown
+    assert len(shown.splitlines()) < 40
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_an_editor_that_paints_outside_is_held_back(tmp_path: Path, labels: NDAr
                 palette = np.append(np.eye(K)[4] * 0.05, 0.95).astype(np.float32)
                 z = standard_normal(0, 0, "edit", (1, 8))
                 inputs = {"z": z, "labels": labels[None], "mask": mask[None], "palette": palette[None]}
-                raw = server.bundle.models["editor"].run_batch(inputs)["edited"][0]  # type: ignore[union-attr]
+                raw = server.bundle.models["editor"].run_batch(inputs)["edited"][0]
                 assert (raw != labels)[~inside].any()
     np.testing.assert_array_equal(results[True][~inside], labels[~inside])
     np.testing.assert_array_equal(results[True], results[False])

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_observer import RecordingObserver
-from tiny_bundle import BASIC, POISON_CLASS, Tiny
+from tiny_bundle import BASIC, FACES, POISON_CLASS, Tiny, write_tiny_bundle
 
 from semantic_palette.errors import BundleError, InvalidInputError
+from semantic_palette_services.bundle_selection import MissingOperationError
 from semantic_palette_services.runtime.errors import DrainingError, InferenceError, ParityError
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.golden import Golden
@@ -83,6 +84,48 @@ def test_every_model_answers_as_numpy_does(tiny_files: BundleFiles, golden: Gold
             np.testing.assert_array_equal(image["image"], golden["image"].outputs["image"][7])
             assert sum(observer.sizes["layout"]) == 16
             assert set(observer.in_flight.values()) == {0}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_faces_answer_as_numpy_does_in_every_engine(engine: str, store_root: Path, tiny: Tiny) -> None:
+    write_tiny_bundle(store_root, models=FACES, budget="additions", image="styled")
+    files = ModelStore(store_root).open()
+    golden = Golden.load(files.path / "golden.npz", files.manifest)
+
+    async def main() -> None:
+        async with loaded(files, RuntimeSettings(engine=engine, threads=1)) as (bundle, _):
+            assert list(bundle.models) == ["editor", "image", "style_encoder"]
+            assert bundle.style_bank is not None
+            np.testing.assert_array_equal(bundle.style_bank.present_MK, tiny.bank_present)
+            for operation, model in bundle.models.items():
+                [(name, expected)] = golden[operation].outputs.items()
+                inputs = golden[operation].inputs
+                rows = [{key: array[row] for key, array in inputs.items()} for row in range(16)]
+                answers = await asyncio.gather(*(model.infer(row) for row in rows))
+                found = np.stack([answer[name] for answer in answers])
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=int(operation == "image"))
+            with pytest.raises(MissingOperationError, match="there is no layout; the bundle has editor, image, style_"):
+                bundle.models["layout"]
+
+    asyncio.run(main())
+
+
+def test_bundles_of_schema_1_are_read_by_their_old_names(store_root: Path, golden: Golden) -> None:
+    write_tiny_bundle(store_root, schema=1)
+    files = ModelStore(store_root).open()
+    old = Golden.load(files.path / "golden.npz", files.manifest)
+    for operation in BASIC:
+        for name, array in golden[operation].inputs.items():
+            np.testing.assert_array_equal(old[operation].inputs[name], array)
+    np.testing.assert_array_equal(old["layout_scores"].outputs["labels"], golden["layout"].outputs["labels"])
+
+    async def main() -> None:
+        async with loaded(files) as (bundle, _):
+            assert list(bundle.models) == list(BASIC)
+            assert "equal_pixels 1," in bundle.models["layout_scores"].choice.best.reason
+            assert bundle.style_bank is None
 
     asyncio.run(main())
 
