@@ -117,11 +117,33 @@ def test_many_scenes_keep_their_order(tmp_path):
     assert read_scenes(source(files), 2, 2).images[:, 0, 0, 0].tolist() == list(range(70))
 
 
-def test_an_image_is_turned_as_its_camera_says(tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_its_camera_says(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.random.default_rng(0).integers(0, 255, (4, 8, 3), np.uint8)
+    path = save(tmp_path / "turned.png", stored, exif=exif)
+    # Where the first row and the first column of the stored picture belong, by the definition of EXIF.
+    upright = {
+        1: stored,
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.transpose(1, 0, 2),
+        6: stored[::-1].transpose(1, 0, 2),
+        7: stored[::-1, ::-1].transpose(1, 0, 2),
+        8: stored[:, ::-1].transpose(1, 0, 2),
+    }[orientation]
+    np.testing.assert_array_equal(np.asarray(read_image(path)), upright)
+
+
+def test_damaged_camera_data_is_an_error_that_names_the_file(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    path = save(tmp_path / "turned.jpg", np.zeros((4, 8, 3), np.uint8), exif=exif)
-    assert read_image(path).size == (4, 8)
+    path = save(tmp_path / "damaged.webp", np.zeros((4, 8, 3), np.uint8), exif=exif)
+    path.write_bytes(path.read_bytes().replace(b"MM\x00*", b"MMMM").replace(b"II*\x00", b"IIII"))
+    with pytest.raises(DataError, match=r"damaged\.webp: cannot be read"):
+        read_image(path)
 
 
 def test_an_image_of_sixteen_bits_is_refused(tmp_path):

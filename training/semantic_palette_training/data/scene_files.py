@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from semantic_palette.label_space import LabelSpace
 from semantic_palette_training.data.scenes import DataError, Scenes
@@ -29,6 +29,17 @@ DATA_VARIABLE = "SEMANTIC_PALETTE_DATA"
 #: What a palette image's or a grey image's pixels are: numbers. 16-bit files open as I;16, or as I by older codecs.
 LABEL_MODES = ("1", "L", "P", "I;16", "I")
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+#: What undoes an orientation, by its number in EXIF.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 #: int16 [V]: the class id of every label value from 0 to V - 1, or -1 where the value is not allowed.
 IdTable: TypeAlias = NDArray[np.int16]
@@ -231,19 +242,21 @@ def read_scene(
 
 def read_image(path: Path) -> Image.Image:
     """An image as RGB, turned as its camera says. Raises a DataError that names the file."""
-    image = open_image(path)
+    image = open_image(path, upright=True)
     if image.mode not in _IMAGE_MODES:
         raise DataError(f"{path}: mode {image.mode!r}, an image must have 8 bits a channel")
-    return ImageOps.exif_transpose(image).convert("RGB")
+    return image.convert("RGB")
 
 
-def open_image(path: Path) -> Image.Image:
-    """A decoded image in the mode of its file. Raises a DataError that names the file."""
+def open_image(path: Path, *, upright: bool = False) -> Image.Image:
+    """A decoded image in the mode of its file, perhaps turned as its camera says. Raises a DataError that names it."""
     try:
         with Image.open(path) as image:
             image.load()
-            return image
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1)) if upright else None
+            return image if turn is None else image.transpose(turn)
+    except Exception as error:
+        # Decoders raise whatever they stumble on in a damaged file: struct.error, TypeError, SyntaxError, ...
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
 
 
