@@ -1,6 +1,7 @@
 """The editor stage: both kinds of edits, resuming bit for bit, accumulation, calibration, sample sheet."""
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import colourise
+from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.config import from_plain, to_plain
 from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import Scenes
@@ -41,14 +43,23 @@ ADDITIONS = {
 
 @pytest.fixture(scope="module")
 def scenes() -> Scenes:
+    return streets()
+
+
+@functools.cache
+def streets() -> Scenes:
     return load_scenes(StreetsData(height=8, width=16, count=24), "train")
+
+
+@functools.cache
+def palettes() -> PaletteModel:
+    return fit_palette_model(streets().palettes(), PaletteFitConfig(max_components=1)).model
 
 
 def trainer(scenes: Scenes, micro_batch: int | None = None, **changes: Any) -> EditorTrainer:
     values: dict[str, Any] = {"phases": PHASES, "penalty_every": 2} | REGION | changes
-    palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
     context = TrainContext(torch.device("cpu"), micro_batch=micro_batch)
-    return EditorTrainer(EditorTrainConfig(**values), scenes, scenes, palettes, context)
+    return EditorTrainer(EditorTrainConfig(**values), scenes, scenes, palettes(), context)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +87,9 @@ def test_both_kinds_of_edits_are_trained(scenes: Scenes, changes: dict[str, Any]
 
 @pytest.mark.parametrize("changes", [REGION, ADDITIONS])
 def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(
-    scenes: Scenes, tmp_path: Path, changes: dict[str, Any]
+    scenes: Scenes, tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("semantic_palette_training.trainers.editor.CALIBRATION_BATCHES", 3)
     assert run(trainer(scenes, **changes), tmp_path / "whole") is Outcome.FINISHED
     assert run(trainer(scenes, **changes), tmp_path / "cut", until=3) is Outcome.STOPPED
     assert run(trainer(scenes, **changes), tmp_path / "cut") is Outcome.FINISHED
@@ -108,19 +120,19 @@ def steps(stage: EditorTrainer) -> list[Any]:
 
 
 def test_generated_layouts_come_to_follow_their_palettes(scenes: Scenes) -> None:
-    phases = (Phase(level=1, stable_steps=45, batch_size=8, conditional_weight=50.0),)
+    phases = (Phase(level=1, stable_steps=32, batch_size=8, conditional_weight=50.0),)
     generator = EditorConfig(latent_size=4, widths=(16, 16), spade_hidden=8)
-    stage = trainer(scenes, phases=phases, generator=generator, learning_rate=3e-3, penalty_every=45)
+    stage = trainer(scenes, phases=phases, generator=generator, learning_rate=5e-3, penalty_every=32)
     history = steps(stage)
-    for name, ratio in (("kl", 0.6), ("entropy", 0.8)):
+    for name, ratio in (("kl", 0.7), ("entropy", 0.9)):
         values = [float(metrics[name]) for metrics in history]
-        assert np.mean(values[-10:]) < ratio * np.mean(values[:10]), name
+        assert np.mean(values[-8:]) < ratio * np.mean(values[:8]), name
 
 
 def test_novelty_falls_when_it_is_trained_for(scenes: Scenes) -> None:
-    phases = (Phase(level=1, stable_steps=40, batch_size=8, conditional_weight=1.0),)
+    phases = (Phase(level=1, stable_steps=25, batch_size=8),)
     changes: dict[str, Any] = ADDITIONS | {"phases": phases, "novelty_weight": 50.0, "learning_rate": 1e-2}
-    stage = trainer(scenes, **changes, penalty_every=40)
+    stage = trainer(scenes, **changes, penalty_every=25)
     history = [float(metrics["novelty"]) for metrics in steps(stage)]
     assert np.mean(history[-5:]) < 0.8 * np.mean(history[:5])
 
@@ -149,7 +161,7 @@ def test_the_exported_editor_is_rebuilt_from_its_state_and_is_calibrated(scenes:
 
     network.base.block.norm_0.normalise.register_forward_hook(record)  # type: ignore[union-attr]
     with torch.no_grad():
-        for step in range(100):
+        for step in range(40):
             for _, batch in stage._batches(stage.total_steps + step, stage.context.shards(4)):
                 network(batch.z_BZ, batch.layout_BKHW, batch.palette_BE)
     torch.testing.assert_close(torch.stack(means).mean(dim=0), torch.zeros(8), atol=0.15, rtol=0)
