@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.models.layers import leaky_relu
+from semantic_palette_training.models.spectral_norm import spectral_norm
 from semantic_palette_training.scene_shape import SceneShape
 
 

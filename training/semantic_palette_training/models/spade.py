@@ -18,9 +18,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
 from semantic_palette_training.models.layers import leaky_relu
+from semantic_palette_training.models.spectral_norm import spectral_norm
 
 NormName = Literal["spade", "class_adaptive"]
 

@@ -32,6 +32,7 @@ from semantic_palette_training.trainers.image_config import (
     check_config,
     images_seen,
 )
+from semantic_palette_training.trainers.metrics import MetricSum
 from semantic_palette_training.trainers.objectives import SceneBatch, build_objective
 from semantic_palette_training.trainers.randomness import step_generator
 
@@ -118,24 +119,24 @@ class ImageTrainer:
             yield _Pass(shard, scenes, fake_B3HW)
 
     def _update_discriminator(self, passes: Iterable["_Pass"], loss_draws_BN: Tensor) -> dict[str, float | Tensor]:
-        network, sums = self.objective.discriminator, _WeightedSums()
+        network, sums = self.objective.discriminator, MetricSum()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         for part in passes:
             rows_BN = loss_draws_BN[part.shard.rows].to(self.context.device)
             loss, terms = self.objective.discriminator_loss(part.scenes, part.fake_B3HW.detach(), rows_BN)
             (loss * part.shard.weight).backward()  # type: ignore[no-untyped-call]
-            sums.add(terms, part.shard.weight)
+            sums.add(part.shard.weight, **terms)
         self.context.sum_gradients(network.parameters())
         self.discriminator_optimiser.step()
         return sums.values
 
     def _update_generator(self, passes: Iterable["_Pass"]) -> dict[str, float | Tensor]:
-        sums = _WeightedSums()
+        sums = MetricSum()
         self.generator_optimiser.zero_grad(set_to_none=True)
         for part in passes:
             loss, terms = self.objective.generator_loss(part.scenes, part.fake_B3HW)
             (loss * part.shard.weight).backward()  # type: ignore[no-untyped-call]
-            sums.add(terms, part.shard.weight)
+            sums.add(part.shard.weight, **terms)
         self.context.sum_gradients(self.generator.parameters())
         self.generator_optimiser.step()
         return sums.values
@@ -239,17 +240,6 @@ class _Pass:
     shard: Shard
     scenes: SceneBatch
     fake_B3HW: Tensor
-
-
-class _WeightedSums:
-    """Terms of losses, weighted by shards and summed."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float | Tensor] = {}
-
-    def add(self, terms: Mapping[str, Tensor], weight: float) -> None:
-        for name, term in terms.items():
-            self.values[name] = self.values.get(name, 0.0) + weight * term
 
 
 def _code(generator: LayoutToImage, scenes: SceneBatch, z_BZ: Tensor) -> Tensor:
