@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from semantic_palette import _conversions as convert
+from semantic_palette import _edit_conversions as edits
 from semantic_palette import _requests as requests
 from semantic_palette._channel import Connection, open_channel
 from semantic_palette._client_types import (
@@ -151,7 +152,7 @@ class AsyncClient:
         selector = requests.selector(bundle, description.identity.digest)
         request = requests.edits_request(selector, items, deterministic)
         response = await call_unary(lambda: self._connection.layout.EditLayouts, request, attempts)
-        layouts = [convert.edited_layout_from_proto(layout, description) for layout in response.layouts]
+        layouts = [edits.edited_layout_from_proto(layout, description) for layout in response.layouts]
         return EditBatch(
             convert.bundle_from_proto(response.bundle), convert.engine_from_proto(response.engine), layouts
         )
@@ -271,7 +272,7 @@ class AsyncClient:
             request,
             lambda description: None,
             lambda: self._connection.factory.EditPairs,
-            convert.edited_pair_from_proto,
+            edits.edited_pair_from_proto,
             requests.check_timeout(timeout),
         )
 

@@ -1,40 +1,29 @@
 """Protobuf messages to the client's dataclasses and back. K classes."""
 
-import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semantic_palette._client_types import (
     BundleDescription,
-    EditedLayout,
-    EditItem,
-    EditSource,
     EncodedImage,
     GeneratedLayout,
     ImageFormat,
-    ImageLike,
     LayoutLike,
     PaletteLike,
-    RegionLike,
     SampledPalette,
 )
 from semantic_palette._service_errors import ProtocolError
 from semantic_palette.constraints import Constraints
-from semantic_palette.editing import Box, RegionShares
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelClass, LabelSpace
 from semantic_palette.layout import check_labels, decode_png, encode_png
 from semantic_palette.pair import (
     Adherence,
     BundleIdentity,
-    EditedPair,
     EditOrigin,
     EngineIdentity,
     Pair,
@@ -67,14 +56,6 @@ _ORIGINS = {
     common_pb2.PALETTE_ORIGIN_MEASURED: PaletteOrigin.MEASURED,
     common_pb2.PALETTE_ORIGIN_EDITED: PaletteOrigin.EDITED,
 }
-
-
-_IMAGE_STARTS: "dict[ImageFormat, bytes]" = {
-    "png": b"\x89PNG\r\n\x1a\n",
-    "jpeg": b"\xff\xd8\xff",
-    "webp": b"RIFF....WEBP",
-}
-"""How files of the formats begin."""
 
 
 @contextmanager
@@ -130,57 +111,6 @@ def palettes_to_proto(palettes: Sequence[PaletteLike], space: LabelSpace) -> lis
     return [palette_to_proto(palette, space, f"palettes[{i}]") for i, palette in enumerate(palettes)]
 
 
-def image_to_proto(image: ImageLike, field: str) -> common_pb2.Image:
-    """Which sizes a bundle takes is the service's to judge."""
-    if isinstance(image, EncodedImage):
-        return common_pb2.Image(
-            format=image_format_to_proto(image.format), height=image.height, width=image.width, data=image.data
-        )
-    if isinstance(image, bytes):
-        for image_format, start in _IMAGE_STARTS.items():
-            if re.match(start, image, re.DOTALL):
-                return common_pb2.Image(format=image_format_to_proto(image_format), data=image)
-        raise InvalidInputError(field, f"{len(image)} bytes", f"a file of {', '.join(_IMAGE_STARTS)}")
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise InvalidInputError(field, f"{pixels.dtype} {list(pixels.shape)}", "a uint8 array [height, width, 3]")
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
-    return common_pb2.Image(format=common_pb2.IMAGE_FORMAT_PNG, data=buffer.getvalue())
-
-
-def region_to_proto(region: RegionLike, field: str) -> common_pb2.Region:
-    """Whether it is within the frame is the service's to judge."""
-    if region is None:
-        return common_pb2.Region()
-    if isinstance(region, bytes):
-        return common_pb2.Region(mask=layout_to_proto(region, field))
-    if not isinstance(region, Box):
-        mask = np.asarray(region)
-        values = mask.astype(np.uint8) if mask.dtype == np.bool_ else check_labels(mask, num_classes=256, field=field)
-        return common_pb2.Region(mask=layout_to_proto(values, field))
-    try:
-        return common_pb2.Region(box=common_pb2.Box(**asdict(region)))
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(field, region, f"a box of pixels from 0 to 2**32 - 1 ({error})") from error
-
-
-def edit_to_proto(item: EditItem | EditSource, field: str) -> common_pb2.LayoutEdit:
-    """Shares and changes are sent as they are given: the service is their one judge."""
-    edit = common_pb2.LayoutEdit(region=region_to_proto(item.region, f"{field}.region"))
-    if (item.target is None) == (item.deltas is None):
-        given = "neither" if item.target is None else "both"
-        raise InvalidInputError(field, given, "either target or deltas")
-    try:
-        if item.target is not None:
-            edit.target.CopyFrom(common_pb2.ShareTargets(shares=dict(item.target)))
-        else:
-            edit.deltas.CopyFrom(common_pb2.ShareDeltas(deltas=dict(item.deltas or {})))
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(field, item.target or item.deltas, f"numbers by class name ({error})") from error
-    return edit
-
-
 def bundle_from_proto(message: common_pb2.BundleIdentity) -> BundleIdentity:
     return BundleIdentity(message.name, message.version, message.digest)
 
@@ -224,21 +154,6 @@ def generated_layout_from_proto(
         return GeneratedLayout(labels_from_proto(message.layout, bundle), message.layout.data, achieved, message.kl)
 
 
-def edited_layout_from_proto(message: layout_service_pb2.EditedLayout, bundle: BundleDescription) -> EditedLayout:
-    with reading("layout"):
-        region = region_shares_from_proto(message.region, bundle.label_space)
-        return EditedLayout(labels_from_proto(message.layout, bundle), message.layout.data, region)
-
-
-def region_shares_from_proto(message: common_pb2.RegionShares, space: LabelSpace) -> RegionShares:
-    return RegionShares(
-        palette_from_proto(message.requested, space),
-        palette_from_proto(message.achieved, space),
-        message.kl,
-        message.area,
-    )
-
-
 def image_from_proto(message: common_pb2.Image) -> EncodedImage:
     with reading("image"):
         return EncodedImage(message.data, _IMAGE_FORMAT_NAMES[message.format], message.height, message.width)
@@ -246,16 +161,11 @@ def image_from_proto(message: common_pb2.Image) -> EncodedImage:
 
 def pair_from_proto(message: factory_service_pb2.Pair, bundle: BundleDescription) -> Pair:
     with reading("pair"):
-        return Pair(**_pair_fields(message, bundle))
+        return Pair(**pair_fields(message, bundle))
 
 
-def edited_pair_from_proto(message: factory_service_pb2.EditPairsResponse, bundle: BundleDescription) -> EditedPair:
-    with reading("pair"):
-        region = region_shares_from_proto(message.region, bundle.label_space)
-        return EditedPair(**_pair_fields(message.pair, bundle), region=region)
-
-
-def _pair_fields(message: factory_service_pb2.Pair, bundle: BundleDescription) -> dict[str, Any]:
+def pair_fields(message: factory_service_pb2.Pair, bundle: BundleDescription) -> dict[str, Any]:
+    """The fields of a `Pair`, which those of its kinds share."""
     return {
         "index": message.provenance.index,
         "labels": labels_from_proto(message.layout, bundle),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from semantic_palette import _conversions as convert
+from semantic_palette import _edit_conversions as edits
 from semantic_palette._client_types import EditItem, EditSource, ImageFormat, ImageItem, LayoutItem, LayoutLike
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
@@ -127,7 +128,7 @@ def edits_request(
         items=[
             layout_service_pb2.EditItem(
                 layout=convert.layout_to_proto(item.layout, f"items[{i}].layout"),
-                edit=convert.edit_to_proto(item, f"items[{i}]"),
+                edit=edits.edit_to_proto(item, f"items[{i}]"),
                 seed=_unsigned(f"items[{i}].seed", item.seed),
                 index=_unsigned(f"items[{i}].index", item.index),
             )
@@ -156,8 +157,8 @@ def pair_edits_request(
         sources=[
             factory_service_pb2.EditSource(
                 layout=convert.layout_to_proto(source.layout, f"sources[{i}].layout"),
-                image=convert.image_to_proto(source.image, f"sources[{i}].image"),
-                edit=convert.edit_to_proto(source, f"sources[{i}]"),
+                image=edits.image_to_proto(source.image, f"sources[{i}].image"),
+                edit=edits.edit_to_proto(source, f"sources[{i}]"),
                 seed=_unsigned(f"sources[{i}].seed", source.seed),
                 index=_unsigned(f"sources[{i}].index", source.index),
             )
