@@ -75,5 +75,5 @@ class PatchScale(nn.Module):
 
 def _middle(in_channels: int, out_channels: int, spectral: bool) -> nn.Module:
     # The instance norm takes away any bias.
-    convolution: nn.Module = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=2, bias=False)
+    convolution = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=2, bias=False)
     return nn.Sequential(spectral_norm(convolution) if spectral else convolution, InstanceNorm(out_channels))

@@ -82,7 +82,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """New features, same shape."""
-        return x_BCHW + self.layers(x_BCHW)
+        change_BCHW: Tensor = self.layers(x_BCHW)
+        return x_BCHW + change_BCHW
 
 
 def _normalised(channels: int) -> list[nn.Module]:

@@ -136,7 +136,8 @@ def region_means(features_BSHW: Tensor, layout_BKHW: Tensor) -> Tensor:
     sums_BKS = layout_BKHW.flatten(2) @ features_BSHW.flatten(2).transpose(1, 2)
     areas_BK1 = layout_BKHW.sum(dim=(2, 3)).unsqueeze(2)
     # A soft layout's smallest areas are far below one pixel; only exact zero must not be divided by.
-    return sums_BKS / areas_BK1.clamp_min(1e-6)
+    means_BKS: Tensor = sums_BKS / areas_BK1.clamp_min(1e-6)
+    return means_BKS
 
 
 def style_maps(layout_BKHW: Tensor, styles_BKS: Tensor, convolution: nn.Conv2d) -> Tensor:
@@ -145,15 +146,16 @@ def style_maps(layout_BKHW: Tensor, styles_BKS: Tensor, convolution: nn.Conv2d) 
     Painting, S = K-vector times layout, and convolving are both linear, so the kernel is applied to the styles first:
     a pixel then costs 9 K multiplications an output instead of 9 S, and the painted map of S channels never exists.
     """
-    height, width = layout_BKHW.shape[2:]
+    batch, num_classes, height, width = layout_BKHW.shape
     padded = functional.pad(layout_BKHW, (1, 1, 1, 1))
     taps = [padded[:, :, i : i + height, j : j + width].flatten(2) for i in range(3) for j in range(3)]
     kernel_S_D9 = convolution.weight.permute(1, 0, 2, 3).flatten(1)
-    table_BKD9 = (styles_BKS @ kernel_S_D9).unflatten(2, (-1, 9))
+    table_BKD9 = (styles_BKS @ kernel_S_D9).reshape(batch, num_classes, -1, 9)
     table_BDN = table_BKD9.permute(0, 2, 3, 1).flatten(2)
-    maps_BDN = table_BDN @ torch.cat(taps, dim=1).to(table_BDN.dtype)
-    maps_BDHW = maps_BDN.unflatten(2, (height, width))
-    return maps_BDHW if convolution.bias is None else maps_BDHW + convolution.bias[:, None, None]
+    maps_BDN: Tensor = table_BDN @ torch.cat(taps, dim=1).to(table_BDN.dtype)
+    if convolution.bias is not None:
+        maps_BDN = maps_BDN + convolution.bias[:, None].to(maps_BDN.dtype)
+    return maps_BDN.reshape(batch, -1, height, width)
 
 
 def _styled_norm(shape: SceneShape, config: SeanConfig) -> MakeNorm:

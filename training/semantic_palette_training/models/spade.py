@@ -152,4 +152,5 @@ class SpadeBlock(nn.Module):
         h_BCHW = self.conv_1(leaky_relu(self.norm_1(h_BCHW, layout_BKHW, code)))
         if self.norm_s is not None:
             x_BCHW = self.conv_s(self.norm_s(x_BCHW, layout_BKHW, code))
-        return x_BCHW + h_BCHW
+        new_BCHW: Tensor = x_BCHW + h_BCHW
+        return new_BCHW

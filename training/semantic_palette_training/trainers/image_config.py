@@ -6,7 +6,8 @@ from typing import Literal
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import require_at_least, to_plain
-from semantic_palette_training.models.image_generators import ImageGeneratorConfig, PyramidConfig
+from semantic_palette_training.models.image_generators import ImageGeneratorConfig
+from semantic_palette_training.models.pyramid import PyramidConfig
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.appearance import MAX_CODE_SIZE
 from semantic_palette_training.trainers.objectives import ObjectiveConfig, SegmentationConfig
