@@ -9,21 +9,28 @@ import numpy as np
 import onnx
 import onnx.reference
 import pytest
-from export_runs import HEIGHT, NUM_CLASSES, WIDTH, image_generator, layout_generator, write_run
+import yaml
+from export_runs import DATA, HEIGHT, NUM_CLASSES, WIDTH, image_generator, layout_generator, write_run
 from PIL import Image
 
 from semantic_palette.errors import BundleError, InvalidInputError
-from semantic_palette.manifest import Manifest, verify_files
+from semantic_palette.manifest import Manifest, TensorSpec, verify_files
 from semantic_palette.noise import standard_normal
 from semantic_palette.palette_model import PaletteModel
+from semantic_palette_training.config import to_plain
+from semantic_palette_training.data.facts import DATA_FACTS
+from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.export import bundle as bundle_module
 from semantic_palette_training.export.bundle import export_bundle
 from semantic_palette_training.export.engines import engines, onnxruntime_engine
 from semantic_palette_training.export.errors import ExportError, ParityError
+from semantic_palette_training.export.golden import _golden_size
+from semantic_palette_training.export.inputs import InputSource
 from semantic_palette_training.export.model_card import model_card
-from semantic_palette_training.export.modules import image_operation, layout_operations
-from semantic_palette_training.export.parity import check_parity, parity_cases
-from semantic_palette_training.export.provenance import DATA_FACTS
+from semantic_palette_training.export.operations import image_operations, layout_operations
+from semantic_palette_training.export.parity import PARITY_SEED, check_parity, parity_cases
+from semantic_palette_training.export.provenance import training_record
+from semantic_palette_training.export.sources import read_run
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +55,14 @@ def manifest(exported):
 
 @pytest.fixture(scope="module")
 def operations():
-    return {
-        operation.name: operation
-        for operation in (
-            *layout_operations(layout_generator(), HEIGHT, WIDTH),
-            image_operation(image_generator()),
-        )
-    }
+    found = (*layout_operations(layout_generator()), *image_operations(image_generator()))
+    return {operation.name: operation for operation in found}
 
 
 @pytest.fixture(scope="module")
 def cases(operations, exported):
-    return parity_cases(list(operations.values()), PaletteModel.load(exported / "palette.npz"))
+    palette_model = PaletteModel.load(exported / "palette.npz")
+    return parity_cases(operations, InputSource(operations, palette_model, load_scenes(DATA, "val"), PARITY_SEED))
 
 
 def files(manifest):
@@ -104,6 +107,13 @@ def test_a_changed_file_no_longer_verifies(exported, manifest, tmp_path):
         verify_files(copy, manifest)
 
 
+def test_a_folder_s_own_paths_do_not_get_into_the_manifest(run, tmp_path):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["data"] |= {"root": "scenes", "label_space": "../classes.json"}
+    trained = dataclasses.replace(read_run(run), recipe=recipe)
+    assert training_record(trained)["recipe"]["data"] == to_plain(DATA)
+
+
 def test_both_layout_models_read_the_same_weights_file(exported, manifest):
     for name in ("layout", "layout_scores"):
         model = onnx.load(exported / f"{name}.onnx", load_external_data=False)
@@ -135,9 +145,9 @@ def test_graphs_are_plain_and_carry_nothing_of_this_machine(exported, manifest):
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_any_batch_size_gives_what_the_trained_networks_give(exported, manifest, operations, batch_size):
     inputs = layout_inputs(batch_size)
-    labels = operations["layout"].run(*inputs.values())
+    labels = operations["layout"].run(inputs)
     image_inputs = {"labels": labels, "z": np.full((batch_size, 4), 0.5, np.float32)}
-    image = operations["image"].run(*image_inputs.values()).astype(np.int64)
+    image = operations["image"].run(image_inputs).astype(np.int64)
     for name, given, expected in (("layout", inputs, labels), ("image", image_inputs, image)):
         for engine in engines(*(exported / file for file in files(manifest)[name])):
             output = engine.run(given)
@@ -160,7 +170,7 @@ def test_the_onnx_reference_evaluator_runs_the_layout_model(exported, operations
     inputs = layout_inputs(2)
     evaluator = onnx.reference.ReferenceEvaluator(str(exported / "layout.onnx"))
     labels = evaluator.run(None, inputs)[0]
-    assert np.mean(labels == operations["layout"].run(*inputs.values())) > 0.999
+    assert np.mean(labels == operations["layout"].run(inputs)) > 0.999
 
 
 def test_input_and_output_specs_are_those_of_the_files(exported, manifest):
@@ -181,19 +191,32 @@ def test_golden_samples_are_those_that_serving_draws_and_eager_answers(exported,
         golden = dict(arrays)
     shapes = {name: (array.dtype.name, array.shape) for name, array in golden.items()}
     assert shapes == {
-        "palettes": ("float32", (16, NUM_CLASSES)),
-        "z_layout": ("float32", (16, 8)),
-        "labels": ("uint8", (16, HEIGHT, WIDTH)),
-        "layouts": ("uint8", (16, HEIGHT, WIDTH)),
-        "z_image": ("float32", (16, 4)),
-        "images": ("uint8", (16, HEIGHT, WIDTH, 3)),
+        "layout/z": ("float32", (16, 8)),
+        "layout/palette": ("float32", (16, NUM_CLASSES)),
+        "layout/labels": ("uint8", (16, HEIGHT, WIDTH)),
+        "layout_scores/z": ("float32", (16, 8)),
+        "layout_scores/palette": ("float32", (16, NUM_CLASSES)),
+        "layout_scores/scores": ("float32", (16, NUM_CLASSES, HEIGHT, WIDTH)),
+        "image/labels": ("uint8", (16, HEIGHT, WIDTH)),
+        "image/z": ("float32", (16, 4)),
+        "image/image": ("uint8", (16, HEIGHT, WIDTH, 3)),
     }
     palettes = PaletteModel.load(exported / "palette.npz").sample(0, 0, 16).palettes
-    np.testing.assert_array_equal(golden["palettes"], palettes.astype(np.float32))
-    np.testing.assert_array_equal(golden["z_layout"][5], standard_normal(0, 5, "layout", (8,)))
-    np.testing.assert_array_equal(golden["z_image"][5], standard_normal(0, 5, "image", (4,)))
-    np.testing.assert_array_equal(golden["labels"], operations["layout"].run(golden["z_layout"], golden["palettes"]))
-    np.testing.assert_array_equal(golden["images"], operations["image"].run(golden["layouts"], golden["z_image"]))
+    np.testing.assert_array_equal(golden["layout/palette"], palettes.astype(np.float32))
+    np.testing.assert_array_equal(golden["layout/z"][5], standard_normal(0, 5, "layout", (8,)))
+    np.testing.assert_array_equal(golden["image/z"][5], standard_normal(0, 5, "image", (4,)))
+    heldout = load_scenes(DATA, "val").labels
+    assert all((heldout == labels).all(axis=(1, 2)).any() for labels in golden["image/labels"])
+    for name, operation in operations.items():
+        inputs = {spec.name: golden[f"{name}/{spec.name}"] for spec in operation.inputs}
+        np.testing.assert_array_equal(golden[f"{name}/{operation.output.name}"], operation.run(inputs))
+
+
+def test_operations_with_large_outputs_have_fewer_golden_samples(operations):
+    output = TensorSpec("scores", "float32", ["batch", 35, 128, 256])
+    scores = dataclasses.replace(operations["layout_scores"], output=output)
+    assert _golden_size(scores) == 2
+    assert _golden_size(operations["layout"]) == 16
 
 
 def test_parity_is_reported_for_every_file_and_engine(manifest):
@@ -215,23 +238,23 @@ def test_quality_is_measured_on_the_exported_files(manifest):
 
 
 @pytest.mark.parametrize("broken", ["layout.weights", "image.onnx", "torchscript/image.pt"])
-def test_a_file_that_is_not_the_trained_network_is_refused(exported, manifest, cases, tmp_path, broken):
+def test_a_file_that_is_not_the_trained_network_is_refused(exported, operations, cases, tmp_path, broken):
     copy = shutil.copytree(exported, tmp_path / "copy")
     if broken == "layout.weights":
         weights = np.fromfile(copy / broken, np.float32)
         (weights * 1.5).tofile(copy / broken)
         expected = r"layout\.onnx on onnxruntime-fp32.*layout_scores\.onnx on openvino-fp32"
     elif broken == "image.onnx":
-        model = onnx.load(copy / broken)
+        model = onnx.load(copy / broken, load_external_data=False)
         (rounding,) = (node for node in model.graph.node if node.op_type == "Round")
         rounding.op_type = "Neg"
         onnx.save(model, copy / broken)
         expected = r"image\.onnx on onnxruntime-fp32: psnr_db is .*, at least 35 is needed"
     else:
         shutil.copy(copy / "torchscript" / "layout.pt", copy / broken)
-        expected = r"image\.onnx or torchscript/image\.pt cannot be run; no bundle is written: RuntimeError: mean"
+        expected = r"image\.onnx or torchscript/image\.pt cannot be run; no bundle is written: RuntimeError: Tensors"
     with pytest.raises(ParityError, match=expected):
-        check_parity(copy, files(manifest), cases)
+        check_parity(copy, operations, cases)
 
 
 def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
@@ -288,6 +311,10 @@ def test_the_card_states_data_licence_quality_and_limits(exported, manifest):
 def test_the_manifest_is_plain_json_without_paths(exported):
     values = json.loads((exported / "manifest.json").read_text())
     assert values["training"]["recipe"]["data"]["name"] == "streets"
-    assert "root" not in values["training"]["recipe"]["data"]
+    assert values["training"]["recipe"]["image"] == {"seed": 0}
     assert values["training"]["stages"]["layout"]["steps"] == 3
+    assert values["training"]["stages"]["layout"]["seconds"] == 90.0
+    assert [session["seconds"] for session in values["training"]["stages"]["layout"]["sessions"]] == [60.0, 30.0]
+    assert values["training"]["models"]["layout"]["stage"] == "layout"
+    assert values["training"]["models"]["layout"]["config"]["conditioning"] == "saa"
     assert values["data"]["scenes"] == {"train": 24, "heldout": 6}

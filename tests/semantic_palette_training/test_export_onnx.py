@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from semantic_palette_training.export.errors import ExportError
-from semantic_palette_training.export.onnx import write_model, write_with_shared_weights
+from semantic_palette_training.export.onnx import write_with_weights
 
 WEIGHTS = np.arange(512, dtype=np.float32)
 
@@ -30,7 +30,7 @@ def run(path) -> np.ndarray:
 
 def test_models_read_their_weights_from_one_file(tmp_path):
     models = {"add.onnx": scaled(WEIGHTS, "Add"), "multiply.onnx": scaled(WEIGHTS, "Mul")}
-    write_with_shared_weights(models, tmp_path, "shared.weights")
+    write_with_weights(models, tmp_path, "shared.weights")
     assert (tmp_path / "shared.weights").read_bytes() == WEIGHTS.tobytes()
     np.testing.assert_array_equal(run(tmp_path / "add.onnx")[1], WEIGHTS + 1)
     np.testing.assert_array_equal(run(tmp_path / "multiply.onnx")[1], WEIGHTS)
@@ -40,11 +40,11 @@ def test_models_read_their_weights_from_one_file(tmp_path):
 @pytest.mark.parametrize("other", [scaled(WEIGHTS + 1, "Mul"), scaled(WEIGHTS, "Mul", "others")])
 def test_models_with_different_weights_do_not_share(tmp_path, other):
     with pytest.raises(ExportError, match=r"b\.onnx and a\.onnx do not have the same weights"):
-        write_with_shared_weights({"a.onnx": scaled(WEIGHTS, "Add"), "b.onnx": other}, tmp_path, "shared.weights")
+        write_with_weights({"a.onnx": scaled(WEIGHTS, "Add"), "b.onnx": other}, tmp_path, "shared.weights")
 
 
 def test_an_invalid_model_is_not_written_unnoticed(tmp_path):
     model = scaled(WEIGHTS, "Add")
     model.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(onnx.checker.ValidationError, match="NoSuchOperator"):
-        write_model(model, tmp_path / "model.onnx")
+        write_with_weights({"model.onnx": model}, tmp_path, "model.weights")

@@ -22,7 +22,7 @@ GenerateLayouts = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[n
 
 
 @dataclass(frozen=True, slots=True)
-class Adherence:
+class AdherenceReport:
     """How closely layouts meet the palettes they were asked for."""
 
     count: int
@@ -38,7 +38,7 @@ class Adherence:
 
 
 @dataclass(frozen=True, slots=True)
-class LayoutQuality(Adherence):
+class LayoutQuality(AdherenceReport):
     """What `evaluate_layouts` measured: adherence, and class shares as a whole against real layouts."""
 
     fsd: float
@@ -49,7 +49,7 @@ class LayoutQuality(Adherence):
 
 def measure_adherence(
     layouts: Iterable[NDArray[np.uint8]], palettes_NK: NDArray[np.float64]
-) -> tuple[Adherence, NDArray[np.float64]]:
+) -> tuple[AdherenceReport, NDArray[np.float64]]:
     """Compare layouts with the palettes they were asked for.
 
     Args:
@@ -77,7 +77,7 @@ def measure_adherence(
         raise InvalidInputError("layouts", done, f"there must be one for each of the {len(palettes_NK)} palettes")
     achieved_NK, pixels_N = np.concatenate(achieved), np.concatenate(pixels)
     kl_N = kl_divergence(palettes_NK, achieved_NK)
-    adherence = Adherence(
+    adherence = AdherenceReport(
         count=done,
         kl_mean=float(kl_N.mean()),
         kl_median=float(np.median(kl_N)),

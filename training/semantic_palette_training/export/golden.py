@@ -1,62 +1,47 @@
-"""Golden samples: inputs and eager fp32 outputs that engines are checked against wherever a bundle is loaded.
-
-Shape suffixes: N samples, Z latent, K classes, H and W pixels.
-"""
+"""Golden samples: inputs and eager fp32 outputs that engines are checked against wherever a bundle is loaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semantic_palette.noise import standard_normal
-from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.export.modules import Operation
+from semantic_palette_training.export.inputs import InputSource
+from semantic_palette_training.export.operations import Operation
 
 GOLDEN_SIZE = 16
 GOLDEN_SEED = 0
+_MAX_OUTPUT_BYTES = 1 << 23
+"""An operation whose output is larger has fewer samples: scores of 35 classes at 128x256 are 4.6 MB each."""
 
-Arrays = dict[str, NDArray[np.generic]]
 
-
-def golden_samples(
-    layout: Operation, image: Operation, palette_model: PaletteModel, layouts_NHW: NDArray[np.uint8]
-) -> Arrays:
-    """The arrays of golden.npz.
+def golden_samples(operations: Mapping[str, Operation], source: InputSource) -> dict[str, NDArray[Any]]:
+    """The arrays of golden.npz by `<operation>/<tensor>`, 16 samples of each operation, fewer where they are large.
 
     Args:
-        layout: the layout operation.
-        image: the image operation.
-        palette_model: source of the palettes.
-        layouts_NHW: label maps that the image operation is checked on, at least one; spread over all of them.
-
-    Returns:
-        palettes float32 [16, K], z_layout float32 [16, Z] and labels uint8 [16, H, W] (what `layout` makes of them);
-        layouts uint8 [16, H, W], z_image float32 [16, Z] and images uint8 [16, H, W, 3] (what `image` makes of them).
+        operations: those of the bundle, by name.
+        source: inputs of the seed `GOLDEN_SEED`.
     """
-    palettes = palette_model.sample(GOLDEN_SEED, 0, GOLDEN_SIZE).palettes.astype(np.float32)
-    z_layout = noise_rows(layout, GOLDEN_SEED, GOLDEN_SIZE)
-    chosen = np.linspace(0, len(layouts_NHW) - 1, GOLDEN_SIZE).round().astype(np.int64)
-    layouts, z_image = layouts_NHW[chosen], noise_rows(image, GOLDEN_SEED, GOLDEN_SIZE)
-    return {
-        "palettes": palettes,
-        "z_layout": z_layout,
-        "labels": layout.run(z_layout, palettes),
-        "layouts": layouts,
-        "z_image": z_image,
-        "images": image.run(layouts, z_image),
-    }
+    arrays = {}
+    for name, operation in operations.items():
+        samples = range(_golden_size(operation))
+        inputs = source.inputs(name, samples)
+        if name == "style_encoder":
+            # Not the images of a data set: its licence may not let a bundle pass them on.
+            inputs["image"] = operations["image"].run(source.inputs("image", samples))
+        for tensor, array in (*inputs.items(), (operation.output.name, operation.run(inputs))):
+            arrays[f"{name}/{tensor}"] = array
+    return arrays
 
 
-def noise_rows(operation: Operation, seed: int, count: int) -> NDArray[np.float32]:
-    """The noise that serving gives samples 0 to count-1 of this seed: float32 [N, Z]."""
-    (spec,) = (spec for spec in operation.inputs if spec.name == "z")
-    latent_size = int(spec.shape[1])
-    stage = "image" if operation.name == "image" else "layout"
-    return np.stack([standard_normal(seed, index, stage, (latent_size,)) for index in range(count)])
+def _golden_size(operation: Operation) -> int:
+    spec = operation.output
+    sample = int(np.prod(spec.shape[1:], dtype=np.int64)) * np.dtype(spec.dtype).itemsize  # type: ignore[arg-type]
+    return int(min(GOLDEN_SIZE, max(2, _MAX_OUTPUT_BYTES // sample)))
 
 
-def write_golden(samples: Mapping[str, NDArray[np.generic]], path: Path) -> None:
+def write_golden(samples: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Write the arrays, without pickling."""
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **samples)
+        np.savez_compressed(file, allow_pickle=False, **dict(samples))

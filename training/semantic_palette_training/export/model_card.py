@@ -28,8 +28,17 @@ def model_card(manifest: Manifest) -> str:
     )
 
 
+_PARTS = {
+    "layout": "a generator of layouts",
+    "editor": "an editor of layouts",
+    "image": "a generator of images from layouts",
+    "style_encoder": "an encoder of looks, with a bank of them,",
+}
+
+
 def _what(manifest: Manifest) -> str:
     classes = ", ".join(manifest.label_space.names)
+    parts = [text for operation, text in _PARTS.items() if operation in manifest.models]
     rows = [
         f"| `{entry.file}` | {_signature(entry.inputs)} | {_signature(entry.outputs)} "
         f"| {entry.parameters / 1e6:.2f} M | {entry.macs / 1e9:.2f} |"
@@ -38,10 +47,10 @@ def _what(manifest: Manifest) -> str:
     return f"""
 # {manifest.name}, version {manifest.version}
 
-Labelled scenes that follow class proportions: a layout generator with semantically-assisted activation
-(Le Moing et al., "Semantic Palette", CVPR 2021), a generator of images from layouts, and a mixture model of palettes.
+Labelled scenes that follow class proportions (Le Moing et al., "Semantic Palette", CVPR 2021): {", ".join(parts)} and
+a mixture model of palettes.
 
-![layouts, images, and requested and achieved proportions]({SAMPLE_SHEET})
+![what the bundle makes of its first samples]({SAMPLE_SHEET})
 
 Size {manifest.height}x{manifest.width}. Classes of label space `{manifest.label_space.name}`: {classes}.
 Made {manifest.created} with semantic-palette {manifest.package_version}.
@@ -73,8 +82,10 @@ def _training(manifest: Manifest) -> str:
     stages = manifest.training["stages"]
     description = manifest.training["recipe"].get("description", "")
     rows = [
-        f"| {stage} | {stages[stage]['steps']} | {stages[stage]['seconds'] / 60:.0f} min |"
-        for stage in ("layout", "image")
+        f"| {stage} | {record['steps']} | {record['images_seen']} | {record['seconds'] / 60:.0f} min "
+        f"| {', '.join(dict.fromkeys(str(session['device']) for session in record['sessions']))} |"
+        for stage, record in stages.items()
+        if "steps" in record
     ]
     palette = stages["palette"]
     mixture = f"{palette['components']}, chosen by {palette['criterion']}"
@@ -83,25 +94,39 @@ def _training(manifest: Manifest) -> str:
 
 {description}
 
-| Stage | Updates | Time |
-|---|---|---|
+| Stage | Updates | Real scenes seen | Time | On |
+|---|---|---|---|---|
 {chr(10).join(rows)}
 
-Time is that of the training curves, pauses left out. The palette model is a mixture of Gaussians: {mixture}.
+Pauses between sessions are left out of the time. The palette model is a mixture of Gaussians: {mixture}.
 The weights are exponential moving averages. The resolved recipe is in `manifest.json`.
 """
 
 
 def _quality(manifest: Manifest) -> str:
     quality = manifest.quality
+    parts = [
+        "## Quality, as measured",
+        f"Measured on the exported files with {quality['engine']}. KL is KL(requested || achieved) in nats with the "
+        "smoothing of the paper's tables.",
+    ]
+    if "natural" in quality:
+        parts.append(_layout_quality(quality).strip())
+    if "edits" in quality:
+        parts.append(_edit_quality(quality["edits"]).strip())
+    if "image" in manifest.models:
+        parts.append(
+            "The realism of the images was **not measured**: an FID needs pretrained Inception weights, which this "
+            "project does not have. Judge by the sample sheet."
+        )
+    return "\n\n".join(parts)
+
+
+def _layout_quality(quality: dict[str, Any]) -> str:
     natural, exact = quality["natural"], quality["exact"]
     copies = quality["nearest_training_layout"]
     return f"""
-## Quality, as measured
-
-Measured on the exported files with {quality["engine"]}. Palettes come from the palette model. KL is
-KL(requested || achieved) in nats with the smoothing of the paper's tables; FSD is on percentages, against the training
-layouts.
+Layouts for palettes of the palette model; FSD is on percentages, against the training layouts.
 
 | Adherence | Layouts | Mean KL | Median KL | Worst KL | Met to the pixel |
 |---|---|---|---|---|---|
@@ -113,8 +138,19 @@ layouts.
   That is a yardstick, not a comparison, because the data differ.
 - Copying, as the share of pixels that differ from the nearest training layout or its mirror image: generated layouts
   {_distance(copies["generated"])}; held-out real layouts {_distance(copies["heldout"])}.
-- The realism of the images was **not measured**: an FID needs pretrained Inception weights, which this project does
-  not have. Judge by the sample sheet.
+"""
+
+
+def _edit_quality(edits: dict[str, Any]) -> str:
+    return f"""
+Edits of held-out layouts, each towards what another held-out layout has in the same region; KL is of the region.
+
+| Edits | Mean KL | Median KL | Worst KL | Mean KL if nothing were edited | Pixels changed |
+|---|---|---|---|---|---|
+| {edits["count"]} | {edits["kl_mean"]:.2g} | {edits["kl_median"]:.2g} | {edits["kl_worst"]:.2g} \
+| {edits["kl_unedited"]:.2g} | {edits["changed"]:.0%} |
+
+Outside of the region nothing changes, pixel for pixel.
 """
 
 
@@ -147,25 +183,34 @@ Serving decides anew, on the golden samples and on its own machine, which engine
 def _agreement(metrics: dict[str, Any]) -> str:
     if "psnr_db" in metrics:
         return f"{metrics['psnr_db']:.1f} dB"
+    if "style_error" in metrics:
+        return f"codes within {metrics['style_error']:.1e} of the largest"
     return f"{metrics['equal_pixels']:.3%} of pixels, KL changes by {metrics['kl_change']:.1e}"
 
 
 def _limits(manifest: Manifest) -> str:
-    minutes = sum(manifest.training["stages"][stage]["seconds"] for stage in ("layout", "image")) / 60
+    stages = manifest.training["stages"].values()
+    minutes = sum(record["seconds"] for record in stages if "seconds" in record) / 60
     scenes = manifest.data["scenes"]["train"]
-    return f"""
-## Limits
-
-- The generators trained for {minutes:.0f} minutes in all, where published ones train for days: expect blurry textures,
-  and small objects that are smeared or missing.
-- Images are {manifest.height}x{manifest.width}, and nothing finer was learned.
-- {scenes} training scenes are few: layouts and images can repeat training scenes (see Copying above), and what the
-  data lacks (other places, nights, weather) cannot be generated.
-- Natural adherence is close, not exact; palettes far from the training data are met worse and look less real. Exact
-  adherence meets any palette, also where no plausible scene does.
-- The label map is what the image was made from, not an annotation of it: where the image generator ignores a small
-  object, the label is still there.
-"""
+    limits = [
+        f"The networks trained for {minutes:.0f} minutes in all, where published ones train for days: expect blurry "
+        "textures, and small objects that are smeared or missing.",
+        f"Scenes are {manifest.height}x{manifest.width}, and nothing finer was learned.",
+        f"What the {scenes} training scenes lack cannot be generated, and few scenes are repeated more than many.",
+    ]
+    if "layout" in manifest.models:
+        limits.append(
+            "Natural adherence is close, not exact; palettes far from the training data are met worse and look less "
+            "real. Exact adherence meets any palette, also where no plausible scene does."
+        )
+    if "editor" in manifest.models:
+        limits.append("Edits that ask for what the data never has in such a place are met worse and look less real.")
+    if "image" in manifest.models:
+        limits.append(
+            "The label map is what the image was made from, not an annotation of it: where the image generator ignores "
+            "a small object, the label is still there."
+        )
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
 def _use(manifest: Manifest) -> str:

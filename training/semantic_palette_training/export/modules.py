@@ -1,38 +1,23 @@
-"""The operations a bundle ships, as modules: everything between the bytes that come in and the bytes that go out.
+"""What bundles ship, as modules: everything between the bytes that come in and the bytes that go out.
 
-Shape suffixes: B batch, Z latent, K classes, H and W pixels.
+The names of forward's arguments are those of the tensors in the manifest.
+
+Shape suffixes: B batch, Z latent, K classes, E = K + 1 (background last), S style size, H and W pixels.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from semantic_palette.manifest import BATCH_AXIS, TensorSpec
-from semantic_palette_training.export.folding import fold
-from semantic_palette_training.models.image_generator import ImageGenerator
+from semantic_palette_training.models.editor import LayoutEditor
+from semantic_palette_training.models.layout_to_image import LayoutToImage
 from semantic_palette_training.models.progressive import LayoutGenerator
-from semantic_palette_training.models.saa import FORBIDDEN, log_omega
-
-
-class LayoutScores(nn.Module):
-    """Noise and a palette to SAA's log omega, whose arg-max over classes is the natural layout (section 3.1)."""
-
-    def __init__(self, generator: LayoutGenerator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, z: Tensor, palette: Tensor) -> Tensor:
-        """Scores float32 [B, K, H, W] of z float32 [B, Z] and palette float32 [B, K]; -1e9 where the share is 0."""
-        weights_BKHW = log_omega(self.generator.scores(z, palette), palette)
-        return torch.where(palette[:, :, None, None] > 0, weights_BKHW, FORBIDDEN)
+from semantic_palette_training.models.saa import FORBIDDEN
+from semantic_palette_training.models.sean import SeanGenerator
+from semantic_palette_training.models.spade import one_hot
 
 
 class LayoutOperation(nn.Module):
-    """Noise and a palette to class ids: the arg-max of SAA. A class whose share is 0 never appears."""
+    """Noise and a palette to class ids. With SAA, a class whose share is 0 never appears."""
 
     def __init__(self, generator: LayoutGenerator) -> None:
         super().__init__()
@@ -40,93 +25,93 @@ class LayoutOperation(nn.Module):
 
     def forward(self, z: Tensor, palette: Tensor) -> Tensor:
         """Class ids uint8 [B, H, W] of z float32 [B, Z] and palette float32 [B, K]."""
-        return log_omega(self.generator.scores(z, palette), palette).argmax(dim=1).to(torch.uint8)
+        return self.generator.scores(z, palette).argmax(dim=1).to(torch.uint8)
+
+
+class LayoutScores(nn.Module):
+    """Noise and a palette to what `LayoutOperation` takes the arg-max of, for exact budgets.
+
+    With semantically-assisted activation that is log omega (section 3.1). Layout generators without it, the baselines,
+    give log-probabilities of classes; theirs may hold classes whose share is 0.
+    """
+
+    def __init__(self, generator: LayoutGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, palette: Tensor) -> Tensor:
+        """Scores float32 [B, K, H, W] of z float32 [B, Z] and palette float32 [B, K]; log omega of a class whose share
+        is 0 is -1e9."""
+        scores_BKHW = self.generator.scores(z, palette)
+        if self.generator.config.conditioning != "saa":
+            return torch.log_softmax(scores_BKHW, dim=1)
+        return torch.where(palette[:, :, None, None] > 0, scores_BKHW, FORBIDDEN)
+
+
+class EditOperation(nn.Module):
+    """A layout, the pixels that may change and a palette to the layout edited (section 4.2)."""
+
+    def __init__(self, editor: LayoutEditor) -> None:
+        super().__init__()
+        self.editor = editor
+
+    def forward(self, z: Tensor, labels: Tensor, mask: Tensor, palette: Tensor) -> Tensor:
+        """Class ids uint8 [B, H, W], those of `labels` wherever `mask` is 0, of z float32 [B, Z], labels and mask
+        uint8 [B, H, W] and palette float32 [B, E]."""
+        return self.editor.labels(z, labels, mask, palette)
 
 
 class ImageOperation(nn.Module):
+    """Class ids to an RGB image, 8 bits a channel, for generators that take nothing else."""
+
+    def __init__(self, generator: LayoutToImage) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Image uint8 [B, H, W, 3] of labels uint8 [B, H, W]."""
+        return _to_bytes(self.generator(labels, torch.zeros(labels.shape[0], 0)))
+
+
+class LatentImageOperation(nn.Module):
     """Class ids and noise to an RGB image, 8 bits a channel."""
 
-    def __init__(self, generator: ImageGenerator) -> None:
+    def __init__(self, generator: LayoutToImage) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, labels: Tensor, z: Tensor) -> Tensor:
         """Image uint8 [B, H, W, 3] of labels uint8 [B, H, W] and z float32 [B, Z]."""
-        image_B3HW = self.generator(labels, z)
-        scaled_B3HW = torch.round((image_B3HW + 1.0) * 127.5).clamp(0.0, 255.0)
-        return scaled_B3HW.to(torch.uint8).permute(0, 2, 3, 1)
+        return _to_bytes(self.generator(labels, z))
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One model of a bundle."""
+class StyledImageOperation(nn.Module):
+    """Class ids and a style for each class to an RGB image, 8 bits a channel."""
 
-    name: str
-    """Key in the manifest and stem of the files: layout, layout_scores or image."""
-    reference: nn.Module
-    """The network as trained, in evaluation mode: what exported files are compared with."""
-    module: nn.Module
-    """The same, folded: what is exported."""
-    inputs: tuple[TensorSpec, TensorSpec]
-    output: TensorSpec
+    def __init__(self, generator: LayoutToImage) -> None:
+        super().__init__()
+        self.generator = generator
 
-    def run(self, *arrays: NDArray[np.generic]) -> NDArray[np.generic]:
-        """The reference's output for inputs in the order of `inputs`; eager, fp32."""
-        with torch.no_grad():
-            result: Tensor = self.reference(*(torch.from_numpy(array) for array in arrays))
-        return result.numpy()
-
-    def example(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Inputs of the right shapes and types: class 0 everywhere, or vectors of equal shares."""
-        first, second = (_example(spec, batch_size) for spec in self.inputs)
-        return first, second
-
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
-
-    def macs(self) -> int:
-        """Multiply-accumulates of one sample; convolutions and matrix products are counted."""
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            self.module(*self.example(1))
-        return int(counter.get_total_flops()) // 2
+    def forward(self, labels: Tensor, styles: Tensor) -> Tensor:
+        """Image uint8 [B, H, W, 3] of labels uint8 [B, H, W] and styles float32 [B, K, S]."""
+        return _to_bytes(self.generator(labels, styles))
 
 
-def layout_operations(generator: LayoutGenerator, height: int, width: int) -> tuple[Operation, Operation]:
-    """Layout and layout_scores of a trained generator whose last level has this size."""
-    config = generator.config
-    inputs = (
-        TensorSpec("z", "float32", [BATCH_AXIS, config.latent_size]),
-        TensorSpec("palette", "float32", [BATCH_AXIS, config.num_classes]),
-    )
-    labels = TensorSpec("labels", "uint8", [BATCH_AXIS, height, width])
-    scores = TensorSpec("scores", "float32", [BATCH_AXIS, config.num_classes, height, width])
-    folded = fold(generator)
-    return (
-        Operation("layout", LayoutOperation(generator).eval(), LayoutOperation(folded).eval(), inputs, labels),
-        Operation("layout_scores", LayoutScores(generator).eval(), LayoutScores(folded).eval(), inputs, scores),
-    )
+class StyleEncoderOperation(nn.Module):
+    """An image and its layout to the look of every class in it."""
+
+    def __init__(self, generator: SeanGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, labels: Tensor) -> Tensor:
+        """Styles float32 [B, K, S], zeros for classes that are absent, of image uint8 [B, H, W, 3] and labels."""
+        image_B3HW = image.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        styles_BKS: Tensor = self.generator.encode(image_B3HW, one_hot(labels, self.generator.shape.num_classes))
+        return styles_BKS.float()
 
 
-def image_operation(generator: ImageGenerator) -> Operation:
-    """The image operation of a trained generator, at its full size."""
-    config = generator.config
-    size = [config.height, config.width]
-    return Operation(
-        "image",
-        ImageOperation(generator).eval(),
-        ImageOperation(fold(generator)).eval(),
-        (
-            TensorSpec("labels", "uint8", [BATCH_AXIS, *size]),
-            TensorSpec("z", "float32", [BATCH_AXIS, config.latent_size]),
-        ),
-        TensorSpec("image", "uint8", [BATCH_AXIS, *size, 3]),
-    )
-
-
-def _example(spec: TensorSpec, batch_size: int) -> Tensor:
-    sizes = [batch_size if isinstance(size, str) else size for size in spec.shape]
-    if spec.dtype == "uint8":
-        return torch.zeros(sizes, dtype=torch.uint8)
-    return torch.full(sizes, 1.0 / sizes[-1])
+def _to_bytes(image_B3HW: Tensor) -> Tensor:
+    """Images from [-1, 1] to uint8 [B, H, W, 3]."""
+    scaled_B3HW = torch.round((image_B3HW + 1.0) * 127.5).clamp(0.0, 255.0)
+    return scaled_B3HW.to(torch.uint8).permute(0, 2, 3, 1)

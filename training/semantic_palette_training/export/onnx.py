@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
+import onnx_ir
+import onnxscript.optimizer
 import torch
 from onnx import ModelProto, TensorProto
+from onnx_ir.passes import common as passes
 
 from semantic_palette.manifest import BATCH_AXIS
 from semantic_palette_training.export.errors import ExportError
-from semantic_palette_training.export.modules import Operation
+from semantic_palette_training.export.operations import Operation
 
 OPSET = 20
 #: Initialisers smaller than this stay inside the graph: shapes and scalars, which engines need while they load it.
@@ -37,25 +40,23 @@ def export_onnx(operation: Operation) -> ModelProto:
             opset_version=OPSET,
             input_names=[spec.name for spec in operation.inputs],
             output_names=[operation.output.name],
-            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamic_shapes=tuple({0: batch} for _ in operation.inputs),
+            optimize=False,
             verbose=False,
         )
     if program is None:
         raise ExportError(f"{operation.name}: the ONNX exporter returned nothing")
+    _simplify(program.model)
     model = program.model_proto
     _strip(model)
     _check_interface(operation, model)
     return model
 
 
-def write_model(model: ModelProto, path: Path) -> None:
-    """Write a model with its weights inside and check it."""
-    onnx.save_model(model, str(path))
-    onnx.checker.check_model(str(path), full_check=True)
-
-
-def write_with_shared_weights(models: Mapping[str, ModelProto], directory: Path, weights: str) -> None:
+def write_with_weights(models: Mapping[str, ModelProto], directory: Path, weights: str) -> None:
     """Write models that have the same weights as files of `directory` that read them from one file beside them.
+
+    The file may be larger than the 2 GB that a model with its weights inside cannot exceed.
 
     Args:
         models: file name to model; changed in place.
@@ -68,9 +69,7 @@ def write_with_shared_weights(models: Mapping[str, ModelProto], directory: Path,
     large = {file: _large_initialisers(model) for file, model in models.items()}
     first_file, first = next(iter(large.items()))
     for file, tensors in large.items():
-        if {name: bytes(tensor.raw_data) for name, tensor in tensors.items()} != {
-            name: bytes(tensor.raw_data) for name, tensor in first.items()
-        }:
+        if tensors.keys() != first.keys() or any(tensors[key].raw_data != first[key].raw_data for key in first):
             raise ExportError(f"{file} and {first_file} do not have the same weights, so they cannot share {weights}")
     offsets = _write_weights(list(first.values()), directory / weights)
     for file, model in models.items():
@@ -106,6 +105,27 @@ def _point_at(tensor: TensorProto, weights: str, offset: int) -> None:
         tensor.external_data.add(key=key, value=str(value))
 
 
+def _simplify(model: onnx_ir.Model) -> None:
+    """Compute what is constant, drop what is not used and merge what is equal.
+
+    These are the exporter's own passes but for its pattern rules, which take minutes for a thousand nodes and leave
+    nothing that engines do not find by themselves.
+    """
+    onnxscript.optimizer.inline(model)
+    onnxscript.optimizer.fold_constants(model)
+    for simplify in (
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedFunctionsPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.OutputFixPass(),
+        passes.NameFixPass(),
+    ):
+        simplify(model)
+
+
 def _strip(model: ModelProto) -> None:
     """Drop stack traces, source paths and comments that the exporter leaves in every node and value."""
     graph = model.graph
@@ -128,7 +148,7 @@ def _check_interface(operation: Operation, model: ModelProto) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silence what the exporter says on every call: its own deprecated calls, packages that this project does not
-    use, and that both inputs share the batch axis, which is what is wanted."""
+    use, and that all inputs share the batch axis, which is what is wanted."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

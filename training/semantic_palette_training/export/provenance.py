@@ -1,15 +1,12 @@
-"""Where a bundle's weights come from: data with its licence, recipe, steps and time, for the manifest and the card."""
+"""Where a bundle's weights come from: recipe, steps, time, machines and code, for the manifest and the card."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from semantic_palette_training.data.facts import DATA_FACTS
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.export.sources import TrainedRun
+
+_SESSION_KEYS = ("started", "first_step", "last_step", "seconds", "device", "processes", "code", "libraries")
 
 
 def data_record(run: TrainedRun, train: Scenes, heldout: Scenes) -> dict[str, Any]:
@@ -18,35 +15,31 @@ def data_record(run: TrainedRun, train: Scenes, heldout: Scenes) -> dict[str, An
         "name": run.data.name,
         **DATA_FACTS[run.data.name],
         "scenes": {"train": len(train), "heldout": len(heldout)},
-        "train_digest": train.digest(),
+        "train_digest": run.manifest.train_digest,
     }
 
 
 def training_record(run: TrainedRun) -> dict[str, Any]:
-    """The `training` of the manifest: recipe without paths, architecture, steps and time by stage."""
-    recipe = run.recipe | {"data": {key: value for key, value in run.recipe["data"].items() if key != "root"}}
-    configs = {"layout": asdict(run.layout.config), "image": asdict(run.image.config)}
-    stages = {
-        stage: {
-            "steps": run.steps[stage],
-            "seconds": round(stage_seconds(run.directory / stage / "curves")),
-            "model_config": config,
+    """The `training` of the manifest: recipe without paths, architectures, and every stage's steps and sessions."""
+    stages: dict[str, Any] = {"palette": {key: run.palette_report[key] for key in ("criterion", "components")}}
+    for stage, record in run.manifest.stages.items():
+        stages[stage] = {
+            "steps": record["step"],
+            "seconds": record["seconds"],
+            "images_seen": record["images_seen"],
+            "sessions": [{key: session.get(key) for key in _SESSION_KEYS} for session in record["sessions"]],
         }
-        for stage, config in configs.items()
-    }
-    palette = {key: run.palette_report[key] for key in ("criterion", "components")}
-    return {"recipe": recipe, "stages": {"palette": palette, **stages}}
+    models = {kind: {"stage": model.stage, "config": model.config} for kind, model in run.models.items()}
+    recipe = {key: _without_paths(value) for key, value in run.recipe.items()}
+    return {"recipe": recipe, "recipe_digest": run.manifest.recipe_digest, "stages": stages, "models": models}
 
 
-def stage_seconds(curves: Path) -> float:
-    """Time that a stage trained: the sum over its sessions of first to last event of the curves; 0 without curves."""
-    total = 0.0
-    for file in sorted(curves.glob("events.out.tfevents.*")):
-        times = list(_event_times(file))
-        total += times[-1] - times[0] if times else 0.0
-    return total
+def _without_paths(value: Any) -> Any:
+    """A section of a recipe without the entries that say where something lies on the machine that trained."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_paths(item) for key, item in value.items() if key != "root" and not _is_path(item)}
 
 
-def _event_times(file: Path) -> Iterator[float]:
-    for event in EventFileLoader(str(file)).Load():
-        yield float(event.wall_time)
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and ("/" in value or "\\" in value)

@@ -1,9 +1,10 @@
-"""What the exported files reach: adherence, class statistics and copying, measured through ONNX Runtime.
+"""What the exported files reach: adherence, class statistics, copying and edits, measured through ONNX Runtime.
 
 Shape suffixes: B batch, N samples, Z latent, K classes, H and W pixels.
 """
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.budget import exact_labels, integer_budget
+from semantic_palette.editing import Budget
+from semantic_palette.noise import standard_normal
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.data.scenes import Scenes
-from semantic_palette_training.evaluation import evaluate_layouts, measure_adherence
+from semantic_palette_training.evaluation import EditResults, evaluate_layouts, measure_adherence, measure_edits
+from semantic_palette_training.export.edits import natural_edits
 from semantic_palette_training.export.engines import onnxruntime_engine
-from semantic_palette_training.export.golden import noise_rows
-from semantic_palette_training.export.modules import Operation
+from semantic_palette_training.export.operations import Operation
 
 Labels = NDArray[np.uint8]
 
@@ -28,50 +31,69 @@ QUALITY_SEED = 20_260_000
 _STRIDE = 4
 
 
+@dataclass(frozen=True, slots=True)
+class SampleCounts:
+    """How much is measured."""
+
+    natural: int
+    """Layouts for natural adherence."""
+    exact: int
+    """Layouts for exact adherence."""
+    edits: int
+    """Edits of held-out layouts."""
+
+
 def measure_quality(
     root: Path,
-    layout: Operation,
+    operations: Mapping[str, Operation],
     palette_model: PaletteModel,
     train: Scenes,
     heldout: Scenes,
-    *,
-    natural_samples: int,
-    exact_samples: int,
+    counts: SampleCounts,
 ) -> dict[str, Any]:
-    """The quality of `layout.onnx` and `layout_scores.onnx` in `root`, for the manifest.
+    """The quality of the files in `root`, for the manifest: of layouts and of edits, where the bundle makes such.
 
     Args:
         root: folder of the files.
-        layout: the layout operation, for the sizes of its inputs.
+        operations: those of the bundle, by name.
         palette_model: source of the requested palettes; the samples are those of `QUALITY_SEED`, unseen in training.
         train: reference of the FSD and of the copying check.
-        heldout: real scenes not trained on: what the copying check is compared with.
-        natural_samples: layouts for natural adherence (the paper's protocol has 2,000).
-        exact_samples: layouts for exact adherence.
+        heldout: real scenes not trained on: what the copying check is compared with, and what is edited.
+        counts: how much is measured.
     """
+    quality: dict[str, Any] = {"engine": "onnxruntime-fp32"}
+    if "layout" in operations:
+        quality |= _measure_layouts(root, operations["layout"], palette_model, train, heldout, counts)
+    if "editor" in operations:
+        quality["edits"] = asdict(measure_edits(_edits(root, operations["editor"], heldout, counts.edits)))
+    return quality
+
+
+def _measure_layouts(
+    root: Path, layout: Operation, palette_model: PaletteModel, train: Scenes, heldout: Scenes, counts: SampleCounts
+) -> dict[str, Any]:
     natural = onnxruntime_engine(root / "layout.onnx")
     kept: list[Labels] = []
 
     def generate(z_BZ: NDArray[np.float32], palettes_BK: NDArray[np.float32]) -> Labels:
         labels = np.asarray(natural.run({"z": z_BZ, "palette": palettes_BK}), np.uint8)
-        kept.append(labels)
+        if _BATCH_SIZE * len(kept) < len(heldout):
+            kept.append(labels)
         return labels
 
-    latent_size = int(layout.inputs[0].shape[1])
     reached = evaluate_layouts(
         generate,
         palette_model,
         train.palettes(),
-        latent_size=latent_size,
-        count=natural_samples,
+        latent_size=layout.latent_size(),
+        count=counts.natural,
         seed=QUALITY_SEED,
         batch_size=_BATCH_SIZE,
     )
     generated = np.concatenate(kept)[: len(heldout)]
     return {
-        "engine": natural.name,
         "natural": asdict(reached),
-        "exact": _measure_exact(root, layout, palette_model, exact_samples),
+        "exact": _measure_exact(root, layout, palette_model, counts.exact),
         "nearest_training_layout": {
             "description": "share of pixels that differ from the most similar training layout or its mirror image",
             "generated": _distances(generated, train.labels),
@@ -84,15 +106,28 @@ def _measure_exact(root: Path, layout: Operation, palette_model: PaletteModel, c
     """Adherence of integer budgets met on the exported scores, for the same palettes and noise."""
     scores = onnxruntime_engine(root / "layout_scores.onnx")
     palettes_NK = palette_model.sample(QUALITY_SEED, 0, count).palettes
-    z_NZ = noise_rows(layout, QUALITY_SEED, count)
     layouts = []
-    for z_Z, palette_K in zip(z_NZ, palettes_NK, strict=True):
-        inputs = {"z": z_Z[None], "palette": palette_K[None].astype(np.float32)}
-        scores_KHW = scores.run(inputs)[0]
+    for index, palette_K in enumerate(palettes_NK):
+        z_Z = standard_normal(QUALITY_SEED, index, "layout", (layout.latent_size(),))
+        scores_KHW = scores.run({"z": z_Z[None], "palette": palette_K[None].astype(np.float32)})[0]
         counts_K = integer_budget(palette_K, scores_KHW[0].size)
         layouts.append(exact_labels(scores_KHW, counts_K)[None])
     adherence, _ = measure_adherence(layouts, palettes_NK)
     return asdict(adherence)
+
+
+def _edits(root: Path, editor: Operation, heldout: Scenes, count: int) -> Iterator[EditResults]:
+    """Natural edits of held-out scenes, each scene as often as the next one."""
+    engine, budget = onnxruntime_engine(root / "editor.onnx"), Budget.of(editor.attributes)
+    for index in range(count):
+        # A seed of its own for each round over the scenes: other boxes, targets and noise.
+        rounds, row = divmod(index, len(heldout))
+        edits = natural_edits(heldout.labels, [row], heldout.label_space.num_classes, budget, QUALITY_SEED + rounds)
+        z_BZ = standard_normal(QUALITY_SEED, index, "edit", (editor.latent_size(),))[None]
+        edited = engine.run(
+            {"z": z_BZ, "labels": edits.labels_BHW, "mask": edits.mask_BHW, "palette": edits.palette_BE}
+        )
+        yield EditResults(edits.labels_BHW, edits.mask_BHW, edits.requested_BK, np.asarray(edited, np.uint8))
 
 
 def _distances(layouts_NHW: Labels, train_MHW: Labels) -> dict[str, float]:

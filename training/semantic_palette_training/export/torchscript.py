@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.jit._trace import TracerWarning
 
-from semantic_palette_training.export.modules import Operation
+from semantic_palette_training.export.operations import Operation
 
 
 def export_torchscript(operation: Operation, path: Path) -> None:
