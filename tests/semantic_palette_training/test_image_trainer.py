@@ -164,10 +164,19 @@ def test_appearance_codes_are_at_most_six(scenes: Scenes) -> None:
         appearance_codes(scenes, 7)
 
 
-def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(scenes: Scenes, tmp_path: Path) -> None:
-    assert run(trainer(scenes), tmp_path / "whole") is Outcome.FINISHED
-    assert run(trainer(scenes), tmp_path / "parts", until=3) is Outcome.STOPPED
-    assert run(trainer(scenes), tmp_path / "parts") is Outcome.FINISHED
+@pytest.mark.parametrize("accumulated", [False, True], ids=["whole", "accumulated"])
+def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(
+    scenes: Scenes, tmp_path: Path, accumulated: bool
+) -> None:
+    def stage() -> ImageTrainer:
+        if not accumulated:
+            return trainer(scenes)
+        context = TrainContext(torch.device("cpu"), micro_batch=1)
+        return trainer(scenes, context, generator=GENERATORS[1], objective=OBJECTIVES[1], phases=PHASES[1:])
+
+    assert run(stage(), tmp_path / "whole") is Outcome.FINISHED
+    assert run(stage(), tmp_path / "parts", until=2) is Outcome.STOPPED
+    assert run(stage(), tmp_path / "parts") is Outcome.FINISHED
     for file in ("checkpoint.pt", "image.pt"):
         whole, parts = (load_tensors(tmp_path / name / file) for name in ("whole", "parts"))
         assert_identical(whole, parts)
