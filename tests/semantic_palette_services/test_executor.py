@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from grpc_helpers import eventually
 
 from semantic_palette_services.runtime.errors import EngineDiedError
 from semantic_palette_services.runtime.executor import DeviceExecutor
@@ -179,6 +180,6 @@ def test_a_thread_that_dies_tells_everybody() -> None:
         with pytest.raises(EngineDiedError):
             await executor.run(lambda: None)
         assert not executor.healthy
-        assert source.abandoned is not None
+        await eventually(lambda: source.abandoned is not None)  # one after the other is told
 
     with_executor(test)

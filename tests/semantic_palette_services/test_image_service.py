@@ -79,7 +79,7 @@ def test_png_is_the_default(stubs: Stubs, labels: NDArray[np.uint8]) -> None:
 
 
 def test_no_more_images_are_asked_for_than_an_answer_holds(tmp_path: Path) -> None:
-    tiny = write_tiny_bundle(tmp_path, height=512, width=1024)
+    tiny = write_tiny_bundle(tmp_path, height=512, width=1024, models=("image",))
     layout = common.LabelMap(data=encode_png(np.zeros((tiny.height, tiny.width), np.uint8)))
     with serving_in_thread(tmp_path, services=("image",)) as (_, stubs), pytest.raises(grpc.RpcError) as caught:
         stubs.image.TranslateLayouts(pb.TranslateLayoutsRequest(items=[pb.ImageItem(layout=layout)] * 60))

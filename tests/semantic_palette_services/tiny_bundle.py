@@ -113,7 +113,7 @@ def write_tiny_bundle(
     _palette_model(num_classes, seed).save(root / "palette.npz")
     if image == "styled" and bank:
         np.savez(root / "styles.npz", styles=tiny.bank_styles, present=tiny.bank_present)
-    golden = _golden(tiny, seed, budget, image)
+    golden = _golden(tiny, seed, models, budget, image)
     np.savez(root / "golden.npz", **(_golden_of_schema_1(golden) if schema == 1 else golden))
     _manifest(tiny, root, name, version, specs, budget, schema).write(root / "manifest.json")
     if activate:
@@ -128,43 +128,42 @@ def corrupt(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def _golden(tiny: Tiny, seed: int, budget: str, image: ImageKind) -> dict[str, Any]:
+def _golden(tiny: Tiny, seed: int, models: Collection[str], budget: str, image: ImageKind) -> dict[str, Any]:
+    """Inputs and outputs of every model of the bundle, as `<operation>/<tensor>`."""
     rng = np.random.default_rng(seed + 1)
     palettes = rng.dirichlet(np.ones(tiny.num_classes), GOLDEN_SAMPLES).astype(np.float32)
     z_layout = rng.normal(size=(GOLDEN_SAMPLES, tiny.latent_size)).astype(np.float32)
     z_image = rng.normal(size=(GOLDEN_SAMPLES, tiny.image_latent_size)).astype(np.float32)
-    labels = tiny.labels(z_layout, palettes)
-    layouts = np.ascontiguousarray(labels[:, ::-1])
-    photos = tiny.image(layouts, z_image)
-    masks = np.zeros_like(layouts)
-    for row, mask in enumerate(masks):
-        mask[: 8 + row // 2, row:] = 1
-    area = masks.mean(axis=(1, 2), dtype=np.float32)[:, None]
-    frame = np.concatenate([palettes * area, 1 - area], axis=1).astype(np.float32)
-    styles = tiny.styles(photos, layouts)
-    images = tiny.styled_image(layouts, styles) if image == "styled" else photos
-    if image == "plain":
-        images = tiny.image(layouts, np.zeros_like(z_image))
-    return {
-        "layout/z": z_layout,
-        "layout/palette": palettes,
-        "layout/labels": labels,
-        "layout_scores/z": z_layout,
-        "layout_scores/palette": palettes,
-        "layout_scores/scores": tiny.scores(z_layout, palettes),
-        "editor/z": z_layout,
-        "editor/labels": layouts,
-        "editor/mask": masks,
-        "editor/palette": frame,
-        "editor/edited": tiny.edited(z_layout, layouts, masks, frame, budget),
-        "image/labels": layouts,
-        "image/z": z_image,
-        "image/styles": styles,
-        "image/image": images,
-        "style_encoder/image": photos,
-        "style_encoder/labels": layouts,
-        "style_encoder/styles": styles,
-    }
+    drawn = rng.integers(tiny.num_classes, size=(GOLDEN_SAMPLES, tiny.height, tiny.width)).astype(np.uint8)
+    photos = tiny.image(drawn, z_image)
+    arrays: dict[str, Any] = {}
+    if "layout" in models:
+        labels = tiny.labels(z_layout, palettes)
+        arrays |= _named("layout", z=z_layout, palette=palettes, labels=labels)
+    if "layout_scores" in models:
+        scores = tiny.scores(z_layout, palettes)
+        arrays |= _named("layout_scores", z=z_layout, palette=palettes, scores=scores)
+    if "editor" in models:
+        mask = np.zeros_like(drawn)
+        for row, inside in enumerate(mask):
+            inside[: 8 + row // 2, row:] = 1
+        area = mask.mean(axis=(1, 2), dtype=np.float32)[:, None]
+        palette = np.concatenate([palettes * area, 1 - area], axis=1).astype(np.float32)
+        edited = tiny.edited(z_layout, drawn, mask, palette, budget)
+        arrays |= _named("editor", z=z_layout, labels=drawn, mask=mask, palette=palette, edited=edited)
+    if "image" in models and image == "styled":
+        styles = tiny.styles(photos, drawn)
+        arrays |= _named("image", labels=drawn, styles=styles, image=tiny.styled_image(drawn, styles))
+    elif "image" in models:
+        z_image = z_image if image == "latent" else np.zeros_like(z_image)
+        arrays |= _named("image", labels=drawn, z=z_image, image=tiny.image(drawn, z_image))
+    if "style_encoder" in models:
+        arrays |= _named("style_encoder", image=photos, labels=drawn, styles=tiny.styles(photos, drawn))
+    return arrays
+
+
+def _named(operation: str, **tensors: Any) -> dict[str, Any]:
+    return {f"{operation}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def _golden_of_schema_1(golden: dict[str, Any]) -> dict[str, Any]:
@@ -228,11 +227,7 @@ def _manifest(
     schema: int,
 ) -> Manifest:
     models = {}
-    parameters = {
-        "image": tiny.tint.size,
-        "editor": tiny.editor_weights.size + tiny.editor_bias.size,
-        "style_encoder": 0,
-    }
+    parameters = {"image": tiny.tint.size, "style_encoder": 0}
     for operation, (inputs, outputs) in specs.items():
         file = f"{operation}.onnx"
         shared = {WEIGHTS_FILE: file_sha256(root / WEIGHTS_FILE)} if operation.startswith("layout") else {}

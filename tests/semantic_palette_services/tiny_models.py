@@ -7,6 +7,7 @@ S style size, M scenes of the style bank.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,8 +36,7 @@ class Tiny:
     bias: Array  # float32 [K*H*W]
     colours: Array  # float32 [K, 3]
     tint: Array  # float32 [Zi, 3]
-    editor_weights: Array  # float32 [Z, E*H*W]
-    editor_bias: Array  # float32 [E*H*W]
+    seed: int
     bank_styles: Array  # float32 [M, K, S]
     bank_present: Array  # bool [M, K]
 
@@ -44,7 +44,7 @@ class Tiny:
     def create(cls, seed: int, num_classes: int, height: int, width: int) -> Tiny:
         rng, more = np.random.default_rng(seed), np.random.default_rng(seed + 3)
         latent_size, image_latent_size = 8, 4
-        size, editor_size = num_classes * height * width, (num_classes + 1) * height * width
+        size = num_classes * height * width
         return cls(
             num_classes,
             height,
@@ -55,11 +55,22 @@ class Tiny:
             bias=rng.normal(size=size).astype(np.float32),
             colours=rng.uniform(30, 225, size=(num_classes, 3)).round().astype(np.float32),
             tint=rng.normal(scale=8.0, size=(image_latent_size, 3)).astype(np.float32),
-            editor_weights=more.normal(size=(latent_size, editor_size)).astype(np.float32),
-            editor_bias=more.normal(size=editor_size).astype(np.float32),
+            seed=seed,
             bank_styles=more.uniform(size=(BANK_SCENES, num_classes, STYLE_SIZE)).astype(np.float32),
             bank_present=more.uniform(size=(BANK_SCENES, num_classes)) < 0.7,
         )
+
+    @cached_property
+    def editor_weights(self) -> Array:
+        """float32 [Z, E*H*W]; large, so that bundles without an editor do without."""
+        size = (self.num_classes + 1) * self.height * self.width
+        return np.random.default_rng(self.seed + 4).normal(size=(self.latent_size, size)).astype(np.float32)
+
+    @cached_property
+    def editor_bias(self) -> Array:
+        """float32 [E*H*W]."""
+        size = (self.num_classes + 1) * self.height * self.width
+        return np.random.default_rng(self.seed + 5).normal(size=size).astype(np.float32)
 
     def scores(self, z_BZ: Array, palette_BK: Array) -> Array:
         """log omega of SAA, float32 [B, K, H, W]: f + log t - logsumexp over the pixels of f."""
