@@ -76,7 +76,7 @@ class InvalidRequestError(ServiceError, InvalidInputError):
 
 
 class NotFoundError(ServiceError):
-    """The service knows no such bundle or class."""
+    """The service knows no such bundle or class, or the bundle has not got the model that the request needs."""
 
 
 class BundleMismatchError(ServiceError):
