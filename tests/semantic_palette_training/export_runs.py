@@ -39,14 +39,16 @@ IMAGE_CONFIGS = {
 def layout_generator(conditioning: str = "saa", **options) -> LayoutGenerator:
     """Makes 16x32 layouts of 12 classes."""
     torch.manual_seed(0)
-    config = ProgressiveConfig(latent_size=8, widths=(12, 12, 8), conditioning=conditioning, **options)
+    config = ProgressiveConfig(
+        latent_size=8, widths=(12, 8), base_height=8, base_width=16, conditioning=conditioning, **options
+    )
     return _stirred(LayoutGenerator(config, SHAPE))
 
 
 def editor(budget: str = "region") -> LayoutEditor:
     """Edits 16x32 layouts of 12 classes."""
     torch.manual_seed(1)
-    return _stirred(LayoutEditor(EditorConfig(latent_size=6, widths=(12, 8, 8), spade_hidden=6, budget=budget), SHAPE))
+    return _stirred(LayoutEditor(EditorConfig(latent_size=6, widths=(12, 8), spade_hidden=6, budget=budget), SHAPE))
 
 
 def image_generator(name: str = "pyramid"):
