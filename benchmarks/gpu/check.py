@@ -14,8 +14,20 @@ import torch
 from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
-from semantic_palette_training.pipeline import build_stage, run_recipe
+from semantic_palette_training.pipeline import StageInputs, new_stage, run_recipe
 from semantic_palette_training.recipe import find_recipe, load_recipe
+from semantic_palette_training.smoke import shrunk
+from semantic_palette_training.trainers.context import TrainContext, train_context
+
+#: One recipe for every kind of stage and network.
+SMOKE = (
+    "smoke/streets",
+    "fast/camvid-gpu",
+    "paper/cityscapes/semantic-palette-e2e",
+    "paper/cityscapes/sb-gan-e2e",
+    "paper/cityscapes/pgan-cgan",
+    "paper/celebamask-hq/face-editor",
+)
 
 
 def main() -> None:
@@ -27,26 +39,27 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.exit(2, "torch finds no CUDA device here; --device cpu is the dry run\n")
-    report = {
-        "device": torch.cuda.get_device_name()
-        if arguments.device == "cuda"
-        else platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        "smoke": smoke(),
-        "golden": golden(arguments.bundle, arguments.device),
-        "steps_per_second": {name: steps_per_second(name, arguments.steps) for name in ("layout", "image")},
-    }
+    with train_context(arguments.device) as context:
+        report = {
+            "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.machine(),
+            "torch": torch.__version__,
+            "smoke": {name: smoke(name, context) for name in SMOKE},
+            "golden": golden(arguments.bundle, arguments.device),
+            "steps_per_second": {
+                name: steps_per_second(name, arguments.steps, context) for name in ("layout", "image")
+            },
+        }
     print(json.dumps(report, indent=2))
     agrees = report["golden"]["equal_labels"] >= 0.99 and report["golden"]["image_psnr_db"] >= 35
     raise SystemExit(0 if agrees else 1)
 
 
-def smoke() -> str:
-    """Train the smoke recipe, stopped once and continued; how it ended."""
-    recipe = load_recipe(find_recipe("smoke/streets"))
+def smoke(name: str, context: TrainContext) -> str:
+    """Train a shrunk recipe, stopped once and continued; how it ended."""
+    recipe = shrunk(load_recipe(find_recipe(name)))
     with tempfile.TemporaryDirectory() as folder:
-        run_recipe(recipe, Path(folder) / "run", deadline=time.monotonic())
-        return run_recipe(recipe, Path(folder) / "run").value
+        run_recipe(recipe, Path(folder) / "run", context, deadline=time.monotonic())
+        return run_recipe(recipe, Path(folder) / "run", context).value
 
 
 def golden(bundle: Path, device: str) -> dict[str, Any]:
@@ -65,13 +78,13 @@ def golden(bundle: Path, device: str) -> dict[str, Any]:
     }
 
 
-def steps_per_second(name: str, steps: int) -> float:
+def steps_per_second(name: str, steps: int, context: TrainContext) -> float:
     """Training steps a second at the last phase of fast/camvid-cpu, on procedural scenes of its size."""
     recipe = load_recipe(find_recipe("fast/camvid-cpu"))
     recipe.data = StreetsData(height=recipe.data.height, width=recipe.data.width, count=64)
     scenes = load_scenes(recipe.data, "train")
     palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
-    stage = build_stage(name, recipe, scenes, palettes)
+    stage = new_stage(name, StageInputs(recipe, Path(), scenes, palettes, context))
     stage.step_index = stage.total_steps - 2 * steps
     for _ in range(3):
         stage.run_step()
@@ -79,7 +92,7 @@ def steps_per_second(name: str, steps: int) -> float:
     for _ in range(steps):
         metrics = stage.run_step()
     # Reading a value waits for the device.
-    assert all(np.isfinite(float(value)) for value in metrics.values())
+    assert all(np.isfinite(value) for value in context.sum_metrics(metrics).values())
     return round(steps / (time.perf_counter() - started), 3)
 
 
