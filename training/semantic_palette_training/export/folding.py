@@ -169,7 +169,7 @@ class _FoldedTable(nn.Module):
 
 class _FoldedStyles(nn.Module):
     """`StyleModulation` with its kernel laid out for one matrix product, and the nine neighbours of a pixel gathered
-    by one convolution: a tenth of the operators to export, which engines also run faster."""
+    by one convolution: a fifth of the operators, and of the time that exporting takes (docs/export.md)."""
 
     def __init__(self, modulation: StyleModulation) -> None:
         super().__init__()
@@ -177,6 +177,7 @@ class _FoldedStyles(nn.Module):
         num_classes = modulation.weight.shape[0]
         kernel_DS9 = modulation.maps.weight.detach().flatten(2)
         self.kernel_S_D9 = nn.Parameter(kernel_DS9.transpose(0, 1).flatten(1).contiguous(), requires_grad=False)
+        assert modulation.maps.bias is not None
         self.shift_D11 = nn.Parameter(modulation.maps.bias.detach()[:, None, None], requires_grad=False)
         self.register_buffer("taps", torch.eye(9).view(9, 1, 3, 3).repeat(num_classes, 1, 1, 1))
 
@@ -184,7 +185,7 @@ class _FoldedStyles(nn.Module):
         """As `StyleModulation`."""
         num_classes, size = layout_BKHW.shape[1], layout_BKHW.shape[2:]
         made_KBS = torch.relu(torch.baddbmm(self.bias, styles_BKS.transpose(0, 1), self.weight))
-        table_BKD9 = (made_KBS.transpose(0, 1) @ self.kernel_S_D9).unflatten(2, (-1, 9))
+        table_BKD9 = (made_KBS.transpose(0, 1) @ self.kernel_S_D9).unflatten(2, (-1, 9))  # type: ignore[no-untyped-call]
         table_BDT = table_BKD9.transpose(1, 2).flatten(2)
         taps_BTHW = functional.conv2d(layout_BKHW, self.get_buffer("taps"), padding=1, groups=num_classes)
         maps_BDHW = (table_BDT @ taps_BTHW.flatten(2)).unflatten(2, size) + self.shift_D11

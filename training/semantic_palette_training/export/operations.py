@@ -3,9 +3,9 @@
 Shape suffixes: B batch, Z latent, K classes, S style size, H and W pixels.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from semantic_palette_training.models.progressive import LayoutGenerator
 from semantic_palette_training.models.sean import SeanGenerator
 from semantic_palette_training.scene_shape import SceneShape
 
+Network = TypeVar("Network", bound=nn.Module)
 Arrays = Mapping[str, NDArray[Any]]
 
 _MAX_ROWS = 4
@@ -57,8 +58,9 @@ class Operation:
     def run(self, inputs: Arrays) -> NDArray[Any]:
         """The reference's output for inputs by name; eager, fp32."""
         tensors = [torch.from_numpy(np.ascontiguousarray(inputs[spec.name])) for spec in self.inputs]
+        starts = range(0, len(tensors[0]), _MAX_ROWS)
         with torch.no_grad():
-            parts = [self.reference(*rows) for rows in zip(*(t.split(_MAX_ROWS) for t in tensors), strict=True)]
+            parts = [self.reference(*(tensor[start : start + _MAX_ROWS] for tensor in tensors)) for start in starts]
         return torch.cat(parts).numpy()
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
@@ -86,57 +88,63 @@ def layout_operations(generator: LayoutGenerator) -> tuple[Operation, Operation]
     one."""
     shape, folded = generator.shape, fold(generator)
     inputs = (_floats("z", generator.config.latent_size), _floats("palette", shape.num_classes))
-    labels = (LayoutOperation(network).eval() for network in (generator, folded))
-    scores = (LayoutScores(network).eval() for network in (generator, folded))
-    scores_spec = _floats("scores", shape.num_classes, shape.height, shape.width)
+    scores = _floats("scores", shape.num_classes, shape.height, shape.width)
     return (
-        Operation("layout", *labels, inputs, _labels(shape), weights="layout"),
-        Operation("layout_scores", *scores, inputs, scores_spec, weights="layout"),
+        _operation("layout", LayoutOperation, (generator, folded), inputs, _labels(shape)),
+        _operation("layout_scores", LayoutScores, (generator, folded), inputs, scores, weights="layout"),
     )
 
 
 def editor_operation(editor: LayoutEditor) -> Operation:
     """The operation of a trained editor."""
     shape = editor.shape
-    palette = _floats("palette", shape.num_classes + 1)
-    return Operation(
-        "editor",
-        EditOperation(editor).eval(),
-        EditOperation(fold(editor)).eval(),
-        (_floats("z", editor.config.latent_size), _labels(shape), _labels(shape, "mask"), palette),
-        _labels(shape, "edited"),
-        weights="editor",
-        attributes={"budget": editor.config.budget},
-    )
+    z, palette = _floats("z", editor.config.latent_size), _floats("palette", shape.num_classes + 1)
+    inputs = (z, _labels(shape), _labels(shape, "mask"), palette)
+    made = _operation("editor", EditOperation, (editor, fold(editor)), inputs, _labels(shape, "edited"))
+    return replace(made, attributes={"budget": editor.config.budget})
 
 
 def image_operations(generator: LayoutToImage) -> tuple[Operation, ...]:
     """The image operation of a trained generator and, of a styled one, its style encoder."""
-    shape = generator.shape
-    image = TensorSpec("image", "uint8", [BATCH_AXIS, shape.height, shape.width, 3])
+    labels, image = _labels(generator.shape), _image(generator.shape)
     if isinstance(generator, SeanGenerator):
-        styles = _floats("styles", shape.num_classes, generator.style_size)
-        return _styled_operations(generator, image, styles)
+        return _styled_operations(generator)
+    networks = (generator, fold(generator))
     if not generator.latent_size:
-        modules = (ImageOperation(network).eval() for network in (generator, fold(generator)))
-        return (Operation("image", *modules, (_labels(shape),), image, weights="image"),)
-    modules = (LatentImageOperation(network).eval() for network in (generator, fold(generator)))
-    inputs = (_labels(shape), _floats("z", generator.latent_size))
-    return (Operation("image", *modules, inputs, image, weights="image"),)
+        return (_operation("image", ImageOperation, networks, (labels,), image),)
+    z = _floats("z", generator.latent_size)
+    return (_operation("image", LatentImageOperation, networks, (labels, z), image),)
 
 
-def _styled_operations(generator: SeanGenerator, image: TensorSpec, styles: TensorSpec) -> tuple[Operation, Operation]:
+def _styled_operations(generator: SeanGenerator) -> tuple[Operation, Operation]:
     """Image and style_encoder; what is exported of each is the part of the network that it runs."""
-    labels = _labels(generator.shape)
+    labels, image = _labels(generator.shape), _image(generator.shape)
+    styles = _floats("styles", generator.shape.num_classes, generator.style_size)
     painter, encoder = fold(generator), fold(generator)
     for name, _ in list(generator.named_children()):
         delattr(painter if name == "encoder" else encoder, name)
-    drawing = (StyledImageOperation(network).eval() for network in (generator, painter))
-    encoding = (StyleEncoderOperation(network).eval() for network in (generator, encoder))
     return (
-        Operation("image", *drawing, (labels, styles), image, weights="image"),
-        Operation("style_encoder", *encoding, (image, labels), styles, weights="style_encoder"),
+        _operation("image", StyledImageOperation, (generator, painter), (labels, styles), image),
+        _operation("style_encoder", StyleEncoderOperation, (generator, encoder), (image, labels), styles),
     )
+
+
+def _operation(
+    name: str,
+    wrap: Callable[[Network], nn.Module],
+    networks: tuple[Network, Network],
+    inputs: tuple[TensorSpec, ...],
+    output: TensorSpec,
+    *,
+    weights: str | None = None,
+) -> Operation:
+    """An operation of a network as trained and the same folded."""
+    reference, module = (wrap(network).eval() for network in networks)
+    return Operation(name, reference, module, inputs, output, weights or name)
+
+
+def _image(shape: SceneShape) -> TensorSpec:
+    return TensorSpec("image", "uint8", [BATCH_AXIS, shape.height, shape.width, 3])
 
 
 def _floats(name: str, *sizes: int) -> TensorSpec:

@@ -117,4 +117,4 @@ def _compare(operation: Operation, engine: Engine, cases: Sequence[Case]) -> tup
 def _forbid_smallest(palettes_BK: NDArray[np.float32]) -> NDArray[np.float32]:
     palettes = palettes_BK.astype(np.float64)
     palettes[-1, np.argmin(palettes[-1])] = 0.0
-    return (palettes / palettes.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(palettes / palettes.sum(axis=1, keepdims=True), np.float32)
