@@ -89,7 +89,7 @@ def test_both_kinds_of_edits_are_trained(scenes: Scenes, changes: dict[str, Any]
 def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(
     scenes: Scenes, tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semantic_palette_training.trainers.editor.CALIBRATION_BATCHES", 3)
+    monkeypatch.setattr("semantic_palette_training.trainers.calibration.CALIBRATION_BATCHES", 3)
     assert run(trainer(scenes, **changes), tmp_path / "whole") is Outcome.FINISHED
     assert run(trainer(scenes, **changes), tmp_path / "cut", until=3) is Outcome.STOPPED
     assert run(trainer(scenes, **changes), tmp_path / "cut") is Outcome.FINISHED

@@ -23,10 +23,12 @@ from semantic_palette_training.models.sean import SeanConfig
 from semantic_palette_training.models.segmentation_discriminator import SegmentationDiscriminatorConfig
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.appearance import appearance_codes
+from semantic_palette_training.trainers.calibration import CALIBRATION_BATCHES
 from semantic_palette_training.trainers.checkpoint import load_tensors
 from semantic_palette_training.trainers.context import TrainContext
-from semantic_palette_training.trainers.image import CALIBRATION_BATCHES, ImagePhase, ImageTrainConfig, ImageTrainer
+from semantic_palette_training.trainers.image import ImageTrainer
 from semantic_palette_training.trainers.image_batches import ImageDraws
+from semantic_palette_training.trainers.image_config import ImagePhase, ImageTrainConfig
 from semantic_palette_training.trainers.loop import Outcome
 from semantic_palette_training.trainers.objectives import (
     HingeConfig,

@@ -93,19 +93,19 @@ def measured_rate(device: torch.device, seconds: float = 30.0) -> Rate:
         while time.perf_counter() - start < seconds / 2:
             run()
             passes += 1
-        return passes * counter.total / (time.perf_counter() - start)
+        return float(passes * counter.total / (time.perf_counter() - start))
 
     return Rate(single=rate(False), autocast=rate(True))
 
 
-class _FlopCounter(TorchDispatchMode):
+class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up operations by torch's own formulas.
 
     Its FlopCounterMode also tracks modules, by hooks that the gradient inside a gradient penalty does not allow.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

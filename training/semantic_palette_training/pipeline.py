@@ -17,8 +17,10 @@ from semantic_palette_training.trainers.checkpoint import stage_state
 from semantic_palette_training.trainers.context import TrainContext
 from semantic_palette_training.trainers.editor import EditorTrainer
 from semantic_palette_training.trainers.end_to_end import EndToEndTrainer
-from semantic_palette_training.trainers.image import ImageTrainConfig, ImageTrainer
-from semantic_palette_training.trainers.layout import LayoutTrainConfig, LayoutTrainer
+from semantic_palette_training.trainers.image import ImageTrainer
+from semantic_palette_training.trainers.image_config import ImageTrainConfig
+from semantic_palette_training.trainers.layout import LayoutTrainer
+from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
 from semantic_palette_training.trainers.loop import Outcome, Stage, run_stage
 from semantic_palette_training.trainers.stage_record import read_record
 from semantic_palette_training.trainers.stopper import Stopper

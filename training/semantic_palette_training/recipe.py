@@ -11,10 +11,10 @@ from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import from_plain, to_plain
 from semantic_palette_training.data.registry import DataConfig
 from semantic_palette_training.palette_fit import PaletteFitConfig
-from semantic_palette_training.trainers.editor import EditorTrainConfig
+from semantic_palette_training.trainers.editor_config import EditorTrainConfig
 from semantic_palette_training.trainers.end_to_end import EndToEndTrainConfig
-from semantic_palette_training.trainers.image import ImageTrainConfig
-from semantic_palette_training.trainers.layout import LayoutTrainConfig
+from semantic_palette_training.trainers.image_config import ImageTrainConfig
+from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
 from semantic_palette_training.trainers.loop import LoopConfig
 
 #: Stages in the order in which they run. Layout, editor and image need nothing of each other; end_to_end needs both
@@ -104,11 +104,13 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for key, value in changes.items():
         old = result.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        if both and value.get("name", old.get("name")) == old.get("name"):
-            result[key] = merged(old, value)
-        else:
-            result[key] = value
+        result[key] = merged(dict(old or {}), value) if both and _same_thing(old, value) else value
     return result
+
+
+def _same_thing(old: Any, new: Any) -> bool:
+    """Whether a mapping changes what another describes, rather than naming something else."""
+    return bool(new.get("name", old.get("name")) == old.get("name"))
 
 
 def _read_values(path: Path, seen: tuple[Path, ...]) -> Mapping[str, Any]:

@@ -14,19 +14,21 @@ CALIBRATION_BATCHES = 64
 
 
 @torch.no_grad()
-def calibrated(average: Network, passes: Callable[[Network], None]) -> Network:
+def calibrated(average: Network, pass_of: Callable[[Network, int], None]) -> Network:
     """A copy of an averaged network with the batch statistics of its own features, in evaluation mode.
 
     The average follows the trained network's running statistics, which are those of other weights than its own.
 
     Args:
         average: the averaged network.
-        passes: runs the network it is given over batches, the same ones on every process.
+        pass_of: runs the network it is given over the batch of a number from 0 to `CALIBRATION_BATCHES` - 1, the same
+            one on every process.
     """
     network = copy.deepcopy(average).train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
-            module.reset_running_stats()
-            module.momentum = None  # A plain mean over the passes.
-    passes(network)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # A plain mean over the passes.
+    for number in range(CALIBRATION_BATCHES if norms else 0):
+        pass_of(network, number)
     return network.eval()

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.config import to_plain
 from semantic_palette_training.data.batches import batch_indices
-from semantic_palette_training.data.crops import class_shares
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.data.soften import soften
 from semantic_palette_training.losses.conditional import conditional_losses
@@ -28,13 +26,14 @@ from semantic_palette_training.models.editor import EditorOutput, LayoutEditor, 
 from semantic_palette_training.models.progressive import LayoutDiscriminator
 from semantic_palette_training.precision import at_least_float32
 from semantic_palette_training.scene_shape import SceneShape
-from semantic_palette_training.trainers.calibration import CALIBRATION_BATCHES, calibrated
+from semantic_palette_training.trainers.calibration import calibrated
 from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.edit_batches import EditBatch, EditDraws, edit_batch
 from semantic_palette_training.trainers.edit_sheet import SHEET_ROWS, edit_sheet
 from semantic_palette_training.trainers.editor_config import EditorTrainConfig
 from semantic_palette_training.trainers.ema import ExponentialAverage
-from semantic_palette_training.trainers.metrics import MetricSum
+from semantic_palette_training.trainers.export_state import export_state
+from semantic_palette_training.trainers.metrics import MetricSum, hard_kl
 from semantic_palette_training.trainers.phases import Phase, images_seen, position, total_steps
 from semantic_palette_training.trainers.randomness import step_generator
 from semantic_palette_training.trainers.scene_store import SceneStore
@@ -137,7 +136,7 @@ class EditorTrainer:
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         # The critic's score goes up for the critic and down for the editor, whose loss is its negative.
         torch.autograd.backward([merged_BKHW, shard.weight * loss], [-leaf_BKHW.grad, torch.ones_like(loss)])
-        kl = _hard_kl(outputs[-1].generated.soft_BKHW.detach(), batch.palette_BE)
+        kl = hard_kl(outputs[-1].generated.soft_BKHW.detach(), batch.palette_BE)
         metrics.add(shard.weight, adversarial=-score, critic=score, level=float(phase.level), kl=kl, **terms)
         return _Edited(shard, batch, leaf_BKHW.detach())
 
@@ -229,33 +228,18 @@ class EditorTrainer:
     def calibrated_average(self) -> LayoutEditor:
         """The averaged editor with the batch statistics of its own features, over batches that follow the last step."""
 
-        def passes(network: LayoutEditor) -> None:
-            alone = dataclasses.replace(self.context, rank=0, world_size=1)
-            shards = alone.shards(self.config.phases[-1].batch_size)
-            for step in range(self.total_steps, self.total_steps + CALIBRATION_BATCHES):
-                for _, batch in self._batches(step, shards):
-                    network(batch.z_BZ, batch.layout_BKHW, batch.palette_BE)
+        shards = dataclasses.replace(self.context, rank=0, world_size=1).shards(self.config.phases[-1].batch_size)
 
-        return calibrated(self.average.average, passes)
+        def pass_of(network: LayoutEditor, number: int) -> None:
+            for _, batch in self._batches(self.total_steps + number, shards):
+                network(batch.z_BZ, batch.layout_BKHW, batch.palette_BE)
+
+        return calibrated(self.average.average, pass_of)
 
     def export_states(self) -> dict[str, dict[str, Any]]:
         """The averaged editor and what rebuilds it, as kind `editor`; calibrated once training is finished."""
         finished = self.step_index >= self.total_steps
         network = self.calibrated_average() if finished else self.average.average
-        state = {
-            "model_config": to_plain(self.config.generator),
-            "weights": network.state_dict(),
-            "label_space": self.label_space.to_json(),
-            "height": self.shape.height,
-            "width": self.shape.width,
-            "step": self.step_index,
-            "total_steps": self.total_steps,
-        }
+        progress = (self.step_index, self.total_steps)
+        state = export_state(self.config.generator, network, self.label_space, self.shape, *progress)
         return {"editor": state}
-
-
-def _hard_kl(soft_BEHW: Tensor, palette_BE: Tensor) -> Tensor:
-    """Mean KL divergence of the arg-max layouts' class shares, background included, from the palettes."""
-    shares_BE = class_shares(soft_BEHW.argmax(dim=1).flatten(1), soft_BEHW.shape[1]) + 1e-6
-    achieved_BE = shares_BE / shares_BE.sum(dim=1, keepdim=True)
-    return (torch.xlogy(palette_BE, palette_BE) - torch.xlogy(palette_BE, achieved_BE)).sum(dim=1).mean()

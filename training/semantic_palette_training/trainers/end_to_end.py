@@ -13,6 +13,7 @@ One step, with a real image x, its layout l, a palette t and noise z:
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -148,12 +149,8 @@ class EndToEndTrainer:
             scenes = self.image.batches.scenes(image_draws, shard.rows)
             of_real_B3HW = self._translate_real(shard, scenes, image_draws.z_BZ, metrics)
             images: list[Tensor] = []
-            layouts = self.layout.generate(
-                layout_draw,
-                shard,
-                metrics,
-                lambda shard, layout_BKHW, images=images: self._feedback(shard, layout_BKHW, z_BZ, images, metrics),
-            )
+            feedback = functools.partial(self._feedback, z_BZ=z_BZ, images=images, metrics=metrics)
+            layouts = self.layout.generate(layout_draw, shard, metrics, feedback)
             made.append(_Made(layouts, scenes, of_real_B3HW, *images))
         self.layout.update_generator()
         self._update(self.image.generator_optimiser, self.image.generator)
@@ -187,7 +184,7 @@ class EndToEndTrainer:
             image_B3HW = self.image.generator.from_layout(leaf_BKHW, self._code(z_BZ, shard))
             scores = [features[-1] for features in self.discriminator(image_B3HW)]
         loss = hinge.generator_loss(scores)
-        (loss * (shard.weight * self.config.feedback_weight)).backward()
+        (loss * (shard.weight * self.config.feedback_weight)).backward()  # type: ignore[no-untyped-call]
         images.append(image_B3HW.detach())
         metrics.add(shard.weight, feedback=loss)
         assert leaf_BKHW.grad is not None
@@ -203,7 +200,7 @@ class EndToEndTrainer:
             real = [features[-1] for features in self.discriminator(made.scenes.image_B3HW)]
             fake = [features[-1] for features in self.discriminator(made.of_generated_B3HW)]
         unconditional = hinge.discriminator_loss(real, fake)
-        (unconditional * (shard.weight * self.config.feedback_weight)).backward()
+        (unconditional * (shard.weight * self.config.feedback_weight)).backward()  # type: ignore[no-untyped-call]
         metrics.add(shard.weight, d_feedback=unconditional, **terms)
 
     def _code(self, z_BZ: Tensor, shard: Shard) -> Tensor:
@@ -271,9 +268,7 @@ def _layout_config(config: EndToEndTrainConfig, layout: LayoutTrainConfig) -> La
     )
 
 
-def _image_config(
-    config: EndToEndTrainConfig, image: ImageTrainConfig, height: int, *, soft: bool
-) -> ImageTrainConfig:
+def _image_config(config: EndToEndTrainConfig, image: ImageTrainConfig, height: int, *, soft: bool) -> ImageTrainConfig:
     """The image section, on full-size layouts as soft or hard as generated ones are seen, at a constant rate."""
     phase = ImagePhase(height=height, steps=config.steps, batch_size=config.batch_size)
     return dataclasses.replace(

@@ -3,7 +3,6 @@
 Legend: B batch, N scenes, K classes, H and W pixels, Z latent size, S style size.
 """
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,21 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from semantic_palette.layout import colourise
-from semantic_palette_training.config import to_plain
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.models.image_generators import build_image_generator
 from semantic_palette_training.models.layout_to_image import LayoutToImage
 from semantic_palette_training.models.sean import SeanGenerator
 from semantic_palette_training.models.spade import one_hot
 from semantic_palette_training.scene_shape import SceneShape
+from semantic_palette_training.trainers.calibration import calibrated
 from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.ema import ExponentialAverage
+from semantic_palette_training.trainers.export_state import export_state
 from semantic_palette_training.trainers.image_batches import ImageBatches, ImageDraws
 from semantic_palette_training.trainers.image_config import (
-    ImagePhase,
     ImageTrainConfig,
     check_config,
     images_seen,
@@ -36,10 +35,7 @@ from semantic_palette_training.trainers.metrics import MetricSum
 from semantic_palette_training.trainers.objectives import SceneBatch, build_objective
 from semantic_palette_training.trainers.randomness import step_generator
 
-__all__ = ["CALIBRATION_BATCHES", "ImagePhase", "ImageTrainConfig", "ImageTrainer"]
-
 SHEET_ROWS = 6
-CALIBRATION_BATCHES = 64
 
 
 class ImageTrainer:
@@ -197,39 +193,25 @@ class ImageTrainer:
         shape = (2 if network.latent_size else 1, len(layout_BKHW), network.latent_size)
         return list(torch.randn(shape, generator=numbers).to(device))
 
-    @torch.no_grad()
     def calibrated_average(self) -> LayoutToImage:
-        """A copy of the averaged generator with the batch statistics of its own features, in evaluation mode.
+        """The averaged generator with batch statistics of its own, over batches that follow the last step."""
+        alone = dataclasses.replace(self.context, rank=0, world_size=1)
 
-        The average follows the trained network's running statistics, which are those of other weights than its own.
-        Measured here over full-size batches that follow the last step, the same on every process.
-        """
-        network = copy.deepcopy(self.average.average).train()
-        norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # A plain mean over the passes.
-        count = CALIBRATION_BATCHES if norms else 0
-        for step in range(self.total_steps, self.total_steps + count):
+        def pass_of(network: LayoutToImage, number: int) -> None:
+            step = self.total_steps + number
             draws = self.batches.draws(step, step_generator(self.seed, self.name, step))
-            for shard in dataclasses.replace(self.context, rank=0, world_size=1).shards(draws.phase.batch_size):
+            for shard in alone.shards(draws.phase.batch_size):
                 scenes = self.batches.scenes(draws, shard.rows)
                 network.from_layout(scenes.layout_BKHW, _code(network, scenes, draws.z_BZ[shard.rows]))
-        return network.eval()
+
+        return calibrated(self.average.average, pass_of)
 
     def export_states(self) -> dict[str, dict[str, Any]]:
         """The averaged generator and what describes it; calibrated once training is finished."""
         finished = self.step_index >= self.total_steps
         network = self.calibrated_average() if finished else self.average.average
-        state = {
-            "model_config": to_plain(self.config.generator),
-            "weights": network.state_dict(),
-            "label_space": self.label_space.to_json(),
-            "height": self.shape.height,
-            "width": self.shape.width,
-            "step": self.step_index,
-            "total_steps": self.total_steps,
-        }
+        progress = (self.step_index, self.total_steps)
+        state = export_state(self.config.generator, network, self.label_space, self.shape, *progress)
         return {"image": state}
 
 

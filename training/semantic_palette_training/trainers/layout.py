@@ -14,7 +14,6 @@ from torch import Tensor
 
 from semantic_palette.layout import colourise
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.config import to_plain
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.losses.conditional import conditional_terms
 from semantic_palette_training.losses.matching import soft_histogram
@@ -24,9 +23,10 @@ from semantic_palette_training.precision import at_least_float32
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.ema import ExponentialAverage
+from semantic_palette_training.trainers.export_state import export_state
 from semantic_palette_training.trainers.layout_batches import LayoutBatches, StepDraw
 from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
-from semantic_palette_training.trainers.metrics import MetricSum
+from semantic_palette_training.trainers.metrics import MetricSum, hard_kl
 from semantic_palette_training.trainers.phases import Phase, images_seen, position, total_steps
 
 Feedback = Callable[[Shard, Tensor], Tensor]
@@ -135,7 +135,7 @@ class LayoutTrainer:
         torch.autograd.backward(tensors, gradients)
         metrics.add(shard.weight, adversarial=-score, critic=score, level=float(phase.level), **terms)
         if self.config.generator.conditioning != "none":
-            metrics.add(shard.weight, kl=_hard_kl(soft_BKHW.detach(), palette_BK))
+            metrics.add(shard.weight, kl=hard_kl(soft_BKHW.detach(), palette_BK))
         return LayoutFakes(shard, leaf_BKHW.detach(), palette_BK)
 
     def judge(self, draw: StepDraw, fakes: LayoutFakes, metrics: MetricSum) -> None:
@@ -210,22 +210,6 @@ class LayoutTrainer:
 
     def export_states(self) -> dict[str, dict[str, Any]]:
         """Averaged weights with the config that rebuilds the network, as kind `layout`."""
-        state = {
-            "model_config": to_plain(self.config.generator),
-            "weights": self.average.average.state_dict(),
-            "label_space": self.label_space.to_json(),
-            "height": self.shape.height,
-            "width": self.shape.width,
-            "step": self.step_index,
-            "total_steps": self.total_steps,
-        }
+        progress = (self.step_index, self.total_steps)
+        state = export_state(self.config.generator, self.average.average, self.label_space, self.shape, *progress)
         return {"layout": state}
-
-
-def _hard_kl(soft_BKHW: Tensor, palette_BK: Tensor) -> Tensor:
-    """Mean KL divergence of the arg-max layouts' class shares from the palettes, as in the paper's tables."""
-    labels_BN = soft_BKHW.argmax(dim=1).flatten(1)
-    counts_BK = torch.zeros_like(palette_BK).scatter_add_(1, labels_BN, torch.ones_like(labels_BN, dtype=torch.float32))
-    shares_BK = counts_BK / labels_BN.shape[1] + 1e-6
-    achieved_BK = shares_BK / shares_BK.sum(dim=1, keepdim=True)
-    return (torch.xlogy(palette_BK, palette_BK) - torch.xlogy(palette_BK, achieved_BK)).sum(dim=1).mean()
