@@ -1,11 +1,12 @@
 """Softened real layouts: still layouts, still the same classes, not shifted."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_palette_training.data.soften import soften
+from semantic_palette_training.data.soften import one_hot, soften
 
 
 @settings(max_examples=30, deadline=None)
@@ -29,6 +30,30 @@ def test_blur_is_centred() -> None:
     rows = torch.arange(33.0)
     assert float((blurred.sum(dim=1) * rows).sum() / blurred.sum()) == pytest.approx(16.0, abs=1e-5)
     assert float((blurred.sum(dim=0) * rows).sum() / blurred.sum()) == pytest.approx(16.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.5])
+def test_soft_layouts_are_a_sum_of_the_layout_and_its_gaussian_blur(sigma: float) -> None:
+    """Section 3.2, pixel by pixel in float64: a Gaussian cut at 2.5 deviations, borders reflected."""
+    labels = np.random.default_rng(0).integers(3, size=(2, 6, 9))
+    radius = max(1, round(2.5 * sigma))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = np.outer(weights, weights) / weights.sum() ** 2
+    expected = np.zeros((2, 3, 6, 9))
+    for b, k, i, j in np.ndindex(expected.shape):
+        hard = np.pad((labels[b] == k).astype(np.float64), radius, mode="reflect")
+        window = hard[i : i + 2 * radius + 1, j : j + 2 * radius + 1]
+        expected[b, k, i, j] = 0.6 * (labels[b, i, j] == k) + 0.4 * (window * kernel).sum()
+    np.testing.assert_allclose(soften(torch.from_numpy(labels), 3, sigma, 0.6), expected, atol=1e-6)
+
+
+def test_one_hot_layouts_hold_a_single_one_a_pixel() -> None:
+    labels = torch.randint(5, (2, 4, 8), dtype=torch.uint8)
+    hard = one_hot(labels, 5)
+    assert torch.equal(hard.argmax(dim=1), labels.long())
+    assert hard.sum() == 2 * 4 * 8
+    assert hard.dtype == torch.float32
+    assert hard.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(("sigma", "keep"), [(0.0, 0.5), (1.0, 0.4), (1.0, 1.1)])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from semantic_palette_training.models.winograd import pays, winograd_conv
 from semantic_palette_training.precision import at_least_float32
 
 LEAKY_SLOPE = 0.2
@@ -74,7 +75,10 @@ class EqualisedConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Convolve."""
-        return functional.conv2d(x_BCHW, self.weight * self.scale, self.bias, stride=self.stride, padding=self.padding)
+        weight = self.weight * self.scale
+        if self.stride == (1, 1) and self.padding == 1 and pays(x_BCHW, weight):
+            return winograd_conv(x_BCHW, weight).add_(self.bias[:, None, None])
+        return functional.conv2d(x_BCHW, weight, self.bias, stride=self.stride, padding=self.padding)
 
 
 class EqualisedLinear(nn.Module):

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.data.batches import batch_indices
 from semantic_palette_training.data.scenes import Scenes
-from semantic_palette_training.data.soften import soften
+from semantic_palette_training.data.soften import one_hot, soften
 from semantic_palette_training.losses.gumbel import gumbel_noise, gumbel_softmax
 from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
@@ -96,7 +95,7 @@ class LayoutBatches:
         mirrored_B = self._placed(draw.mirrored_B[shard.rows])
         labels_BHW = torch.where(mirrored_B[:, None, None], labels_BHW.flip(2), labels_BHW)
         if self._config.real == "hard":
-            layout_BKHW = functional.one_hot(labels_BHW.long(), self._num_classes).permute(0, 3, 1, 2).float()
+            layout_BKHW = one_hot(labels_BHW, self._num_classes)
         else:
             layout_BKHW = soften(labels_BHW, self._num_classes, self._config.sigma(level), self._config.soften_keep)
         return layout_BKHW.contiguous(memory_format=torch.channels_last)
