@@ -14,9 +14,10 @@ import torch
 from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
-from semantic_palette_training.pipeline import StageInputs, new_stage, run_recipe
+from semantic_palette_training.pipeline import run_recipe
 from semantic_palette_training.recipe import find_recipe, load_recipe
 from semantic_palette_training.smoke import shrunk
+from semantic_palette_training.stages import StageInputs, new_stage
 from semantic_palette_training.trainers.context import TrainContext, train_context
 
 #: One recipe for every kind of stage and network.
@@ -84,7 +85,7 @@ def steps_per_second(name: str, steps: int, context: TrainContext) -> float:
     recipe.data = StreetsData(height=recipe.data.height, width=recipe.data.width, count=64)
     scenes = load_scenes(recipe.data, "train")
     palettes = fit_palette_model(scenes.palettes(), PaletteFitConfig(max_components=1)).model
-    stage = new_stage(name, StageInputs(recipe, Path(), scenes, palettes, context))
+    stage = new_stage(name, StageInputs(recipe, scenes, palettes, context, lambda: scenes))
     stage.step_index = stage.total_steps - 2 * steps
     for _ in range(3):
         stage.run_step()

@@ -1,7 +1,6 @@
 """Costs of training: counted operations against real ones, the table of recipes."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +10,8 @@ from semantic_palette_training import estimate, recipe_table
 from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.estimate import Rate, TrainingFlop, hours, measured_rate
 from semantic_palette_training.palette_fit import fit_palette_model
-from semantic_palette_training.pipeline import StageInputs, new_stage
 from semantic_palette_training.recipe import Recipe, find_recipe, load_recipe
+from semantic_palette_training.stages import StageInputs, new_stage
 from semantic_palette_training.trainers.context import TrainContext
 
 
@@ -25,7 +24,7 @@ def test_counted_operations_are_those_of_real_steps(recipe: Recipe) -> None:
     """All 11 steps of the layout stage, of which every second has a penalty, done on the CPU."""
     train = load_scenes(recipe.data, "train")
     palettes = fit_palette_model(train.palettes(), recipe.palette).model
-    stage = new_stage("layout", StageInputs(recipe, Path(), train, palettes, TrainContext(torch.device("cpu"))))
+    stage = new_stage("layout", StageInputs(recipe, train, palettes, TrainContext(torch.device("cpu")), lambda: train))
     with estimate._FlopCounter() as counter:
         while stage.step_index < stage.total_steps:
             stage.run_step()

@@ -53,6 +53,7 @@ def train(
     from semantic_palette_training.costs import costs
     from semantic_palette_training.pipeline import run_recipe
     from semantic_palette_training.recipe import dump_recipe, find_recipe, load_recipe
+    from semantic_palette_training.rehearsal import rehearse
     from semantic_palette_training.smoke import shrunk
     from semantic_palette_training.trainers.context import train_context
 
@@ -61,6 +62,7 @@ def train(
     if smoke:
         loaded = shrunk(loaded)
     if dry_run:
+        rehearse(loaded, loaded.stages())
         typer.echo(dump_recipe(loaded))
         for name, cost in costs(loaded).items():
             typer.echo(f"{name}: {cost.parameters / 1e6:.2f} M parameters, {cost.flop / 1e9:.2f} GFLOP a sample")

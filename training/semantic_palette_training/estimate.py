@@ -3,23 +3,19 @@
 import dataclasses
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.data.registry import label_space_of, scene_shape
-from semantic_palette_training.data.scenes import Scenes
-from semantic_palette_training.pipeline import StageInputs, new_stage
+from semantic_palette_training.data.registry import scene_shape
 from semantic_palette_training.recipe import Recipe
+from semantic_palette_training.rehearsal import meta_inputs
+from semantic_palette_training.stages import StageInputs, new_stage
 from semantic_palette_training.trainers.context import TrainContext
 
-_NUM_SCENES = 8
 _RATE_CHANNELS, _RATE_SIZE = 128, (32, 64)
 
 
@@ -45,9 +41,7 @@ class TrainingFlop:
         A step of every phase is run on torch's meta device, on which convolutions and matrix products, those of the
         backward passes and of the gradient penalty included, are counted (two operations a multiply-add), not done.
         """
-        train, palettes = _empty_scenes(recipe), _flat_palettes(recipe)
-        inputs = StageInputs(recipe, Path(), train, palettes, TrainContext(torch.device("meta")))
-        inputs.validation = train
+        inputs = meta_inputs(recipe)
         return {name: self._stage(name, inputs) for name in recipe.stages() if name != "palette"}
 
     def _stage(self, name: str, inputs: StageInputs) -> float:
@@ -144,19 +138,3 @@ def _shape_key(recipe: Recipe) -> tuple[Any, ...]:
     """What else a step's work depends on: the shape of scenes and, end to end, the other sections."""
     end_to_end = (_rest(recipe.layout), _rest(recipe.image)) if recipe.end_to_end else ()
     return (scene_shape(recipe.data), end_to_end)
-
-
-def _empty_scenes(recipe: Recipe) -> Scenes:
-    """Scenes of the recipe's shape with next to nothing on them."""
-    shape, space = scene_shape(recipe.data), label_space_of(recipe.data)
-    labels = np.zeros((_NUM_SCENES, shape.height, shape.width), np.uint8)
-    labels[:, ::2] = shape.num_classes - 1
-    images = np.zeros((*labels.shape, 3), np.uint8)
-    return Scenes(labels, images, space, [str(index) for index in range(_NUM_SCENES)])
-
-
-def _flat_palettes(recipe: Recipe) -> PaletteModel:
-    """A palette model around equal shares."""
-    num_classes = scene_shape(recipe.data).num_classes
-    means = np.full((1, num_classes), 1 / num_classes)
-    return PaletteModel(np.ones(1), means, 1e-8 * np.eye(num_classes)[None])

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from semantic_palette.errors import InvalidInputError
 
 Network = TypeVar("Network", bound=nn.Module)
+
+#: How long processes wait for each other: fitting a palette model to a large data set takes one of them a while.
+_PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,18 @@ class TrainContext:
     def shards(self, batch_size: int) -> list[Shard]:
         """This process's part of a global batch, cut into passes of at most `micro_batch` samples.
 
+        Every process has as many passes as the others: those of networks with shared batch statistics wait for each
+        other.
+
         Raises:
-            InvalidInputError: the batch has fewer samples than there are processes.
+            InvalidInputError: the processes cannot share the batch evenly.
         """
-        if batch_size < self.world_size:
-            raise InvalidInputError("batch_size", batch_size, f"at least {self.world_size}, one sample a process")
-        first = batch_size * self.rank // self.world_size
-        end = batch_size * (self.rank + 1) // self.world_size
-        passes = 1 if self.micro_batch is None else -(-(end - first) // self.micro_batch)
-        bounds = [first + (end - first) * i // passes for i in range(passes + 1)]
+        share, rest = divmod(batch_size, self.world_size)
+        if rest or not share:
+            raise InvalidInputError("batch_size", batch_size, f"a multiple of the {self.world_size} processes")
+        first = share * self.rank
+        passes = 1 if self.micro_batch is None else -(-share // self.micro_batch)
+        bounds = [first + share * i // passes for i in range(passes + 1)]
         return [Shard(slice(a, b), (b - a) / batch_size) for a, b in itertools.pairwise(bounds)]
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -87,7 +94,9 @@ class TrainContext:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        for gradient, summed in zip(
+            gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True
+        ):
             gradient.copy_(summed.view_as(gradient))
 
     def sum_metrics(self, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
@@ -103,7 +112,8 @@ class TrainContext:
         """Whether `flag` is set on any process; all of them must ask."""
         if self.world_size == 1:
             return flag
-        votes = torch.tensor(float(flag), device=self.device)
+        # On the CPU, whose group is another than the GPUs': nothing waits for a GPU.
+        votes = torch.tensor(float(flag))
         dist.all_reduce(votes)
         return bool(votes.item() > 0)
 
@@ -132,7 +142,8 @@ def train_context(device: str | None = None, micro_batch: int | None = None) -> 
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world_size > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield TrainContext(chosen, rank, world_size, micro_batch)
     finally:

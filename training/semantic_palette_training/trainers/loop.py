@@ -19,7 +19,7 @@ from semantic_palette_training.trainers.checkpoint import load_checkpoint, save_
 from semantic_palette_training.trainers.context import TrainContext
 from semantic_palette_training.trainers.curves import Curves
 from semantic_palette_training.trainers.progress import stage_progress
-from semantic_palette_training.trainers.stage_record import StageRecord
+from semantic_palette_training.trainers.stage_record import RECORD_FILE, StageRecord
 from semantic_palette_training.trainers.stopper import Stopper
 
 
@@ -98,6 +98,8 @@ def run_stage(stage: Stage, directory: Path, config: LoopConfig, stopper: Stoppe
         directory.mkdir(parents=True, exist_ok=True)
     load_checkpoint(stage, directory)
     context.barrier()  # The main process may replace the checkpoint only when all have read it.
+    if stage.step_index >= stage.total_steps and (directory / RECORD_FILE).exists():
+        return Outcome.FINISHED
     record = StageRecord(directory, context, stage.step_index)
     saver = _Saver(stage, directory, record, context)
     with (
@@ -112,7 +114,7 @@ def run_stage(stage: Stage, directory: Path, config: LoopConfig, stopper: Stoppe
                 curves.add(stage.step_index, stage.images_seen, values)
             if stage.step_index % config.sample_every == 0:
                 saver.save_sheet()
-            if stage.step_index % config.checkpoint_every == 0:
+            if stage.step_index % config.checkpoint_every == 0 and stage.step_index < stage.total_steps:
                 saver.save()
         saver.save()
         if stage.step_index < stage.total_steps:
