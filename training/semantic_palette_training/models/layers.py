@@ -1,8 +1,9 @@
 """Layers of progressive GANs: equalised learning rate and pixel normalisation (Karras et al., 2018).
 
-Activations have hand-written gradients. Automatic differentiation of leaky ReLU and pooling sends zeros back through
-the whole network when a gradient penalty is differentiated, which costs as much as the penalty's own work; and pixel
-normalisation keeps five tensors of its input's size where its gradient needs one.
+Activations have hand-written gradients, and so have convolutions (models/convolution.py). Automatic differentiation of
+leaky ReLU and pooling sends zeros back through the whole network when a gradient penalty is differentiated, which costs
+as much as the penalty's own work; and pixel normalisation keeps five tensors of its input's size where its gradient
+needs one.
 
 Shape suffixes: B batch, F features, C channels, H and W pixels.
 """
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from semantic_palette_training.models.winograd import pays, winograd_conv
+from semantic_palette_training.models.convolution import convolution
 from semantic_palette_training.precision import at_least_float32
 
 LEAKY_SLOPE = 0.2
@@ -75,10 +76,7 @@ class EqualisedConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Convolve."""
-        weight = self.weight * self.scale
-        if self.stride == (1, 1) and self.padding == 1 and pays(x_BCHW, weight):
-            return winograd_conv(x_BCHW, weight).add_(self.bias[:, None, None])
-        return functional.conv2d(x_BCHW, weight, self.bias, stride=self.stride, padding=self.padding)
+        return convolution(x_BCHW, self.weight * self.scale, self.bias, self.stride, self.padding)
 
 
 class EqualisedLinear(nn.Module):

@@ -9,7 +9,6 @@ Shape suffixes: B batch, C input and D output channels, H and W pixels, T tiles 
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,73 +43,27 @@ _INPUT_36x36, _OUTPUT_16x36, _WEIGHT_36x9 = (torch.kron(m, m).contiguous() for m
 _FLIPPED_36x9 = _WEIGHT_36x9.flip(1).contiguous()
 
 
-def pays(x_BCHW: Tensor, weight_DC33: Tensor) -> bool:
-    """Whether `winograd_conv` is worth its transforms: large float32 maps with many channels, trained on a CPU."""
-    if not (torch.is_grad_enabled() and weight_DC33.requires_grad and x_BCHW.device.type == "cpu"):
+def pays(maps_BCHW: Tensor, weight_DC33: Tensor) -> bool:
+    """Whether a 3x3 convolution of the maps with padding 1 is worth its transforms: large float32 maps with many
+    channels on a CPU."""
+    batch, _, height, width = maps_BCHW.shape
+    if maps_BCHW.device.type != "cpu" or maps_BCHW.dtype != torch.float32 or weight_DC33.shape[2:] != (3, 3):
         return False
-    if torch.is_autocast_enabled("cpu") or x_BCHW.dtype != torch.float32 or weight_DC33.shape[2:] != (3, 3):
-        return False
-    batch, _, height, width = x_BCHW.shape
     if height % _TILE or width % _TILE or batch * height * width < _LEAST_TILES * _TILE**2:
         return False
     return min(weight_DC33.shape[:2]) >= _LEAST_CHANNELS
 
 
-def winograd_conv(x_BCHW: Tensor, weight_DC33: Tensor) -> Tensor:
-    """Convolution with padding 1, float32 [B, D, H, W]; H and W are multiples of 4. Differentiable twice."""
-    return _Convolution.apply(x_BCHW, weight_DC33, False)  # type: ignore[no-untyped-call, no-any-return]
+def convolve(x_BCHW: Tensor, weight_DC33: Tensor, *, transposed: bool = False) -> Tensor:
+    """The convolution of maps whose sides are multiples of 4, with padding 1: float32 [B, D, H, W].
 
-
-class _Convolution(torch.autograd.Function):
-    """A convolution, or its transpose, which is the one with the kernel turned around and its channels exchanged.
-
-    Each is the other's gradient with respect to its input, so that the gradient of a gradient is at hand too.
+    Args:
+        x_BCHW: maps; with `transposed` of D channels.
+        weight_DC33: kernels.
+        transposed: give the transpose of the convolution instead, [B, C, H, W]: the gradient with respect to its input
+            of a gradient with respect to its output. It is the convolution with kernels turned around and channels
+            exchanged.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight_DC33: Tensor, transposed: bool) -> Tensor:
-        ctx.save_for_backward(x_BCHW, weight_DC33)
-        ctx.transposed = transposed
-        return _convolve(x_BCHW, weight_DC33, transposed)
-
-    @staticmethod
-    def backward(ctx: Any, gradient_BDHW: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x_BCHW, weight_DC33 = ctx.saved_tensors
-        x_gradient = weight_gradient = None
-        if _wanted(ctx, 0):
-            x_gradient = _Convolution.apply(gradient_BDHW, weight_DC33, not ctx.transposed)  # type: ignore[no-untyped-call]
-        if _wanted(ctx, 1):
-            pair = (gradient_BDHW, x_BCHW) if ctx.transposed else (x_BCHW, gradient_BDHW)
-            weight_gradient = _WeightGradient.apply(*pair)  # type: ignore[no-untyped-call]
-        return x_gradient, weight_gradient, None
-
-
-class _WeightGradient(torch.autograd.Function):
-    """The gradient of a convolution with respect to its weight; not differentiable itself."""
-
-    @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, gradient_BDHW: Tensor) -> Tensor:
-        return _correlate(x_BCHW, gradient_BDHW)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
-        raise NotImplementedError("the weight's gradient of a Winograd convolution cannot be differentiated")
-
-
-def _wanted(ctx: Any, index: int) -> bool:
-    """Whether this backward pass asks for the gradient of an input. A gradient penalty asks for that of the maps alone,
-    which `needs_input_grad` does not tell."""
-    node = ctx.next_functions[index][0]
-    if node is None:
-        return False
-    try:
-        return bool(torch._C._will_engine_execute_node(node))
-    except RuntimeError:  # A leaf, in a pass to chosen inputs.
-        return True
-
-
-def _convolve(x_BCHW: Tensor, weight_DC33: Tensor, transposed: bool) -> Tensor:
     batch, _, height, width = x_BCHW.shape
     kernels_D9C = weight_DC33.permute(0, 2, 3, 1).reshape(weight_DC33.shape[0], 9, -1)
     kernels_D36C = (_FLIPPED_36x9 if transposed else _WEIGHT_36x9) @ kernels_D9C
@@ -126,8 +79,13 @@ def _convolve(x_BCHW: Tensor, weight_DC33: Tensor, transposed: bool) -> Tensor:
     return y_BDHW
 
 
-def _correlate(x_BCHW: Tensor, gradient_BDHW: Tensor) -> Tensor:
-    """Gradient with respect to the weight, [D, C, 3, 3], channels last."""
+def correlate(x_BCHW: Tensor, gradient_BDHW: Tensor) -> Tensor:
+    """The convolution's gradient with respect to its weight, float32 [D, C, 3, 3], channels last.
+
+    Args:
+        x_BCHW: the maps that were convolved.
+        gradient_BDHW: the gradient with respect to the result.
+    """
     channels, out_channels = x_BCHW.shape[1], gradient_BDHW.shape[1]
     x_BHWC, gradient_BHWD = x_BCHW.permute(0, 2, 3, 1), gradient_BDHW.permute(0, 2, 3, 1)
     sums_36DC = x_BCHW.new_zeros(_WINDOW**2, out_channels, channels)
