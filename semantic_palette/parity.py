@@ -142,15 +142,18 @@ def _measure_edited(
     num_classes = palette_BE.shape[1] - 1
     _check_ids(edited_BHW, num_classes)
     additions = attributes.get("budget") == "additions"
-    painted = [
-        np.where(inside_BHW & ~(additions & (labels == before_BHW)), labels, num_classes)
-        for labels in (edited_BHW, expected_BHW)
+    # Under additions a pixel that keeps its class is background, which has a share, whatever share its class has.
+    painted_BHW, wanted_BHW = (
+        inside_BHW & ~(additions & (labels == before_BHW)) for labels in (edited_BHW, expected_BHW)
+    )
+    shares = [
+        histogram(np.where(painted, labels, num_classes).astype(np.uint8), num_classes + 1)
+        for painted, labels in ((painted_BHW, edited_BHW), (wanted_BHW, expected_BHW))
     ]
-    shares = [histogram(labels.astype(np.uint8), num_classes + 1) for labels in painted]
     return {
         "equal_pixels": float(np.mean((edited_BHW == expected_BHW)[inside_BHW])) if inside_BHW.any() else 1.0,
         "kl_change": _kl_change(palette_BE, *shares),
-        "forbidden_pixels": _count_forbidden(palette_BE, edited_BHW, inside_BHW & (edited_BHW != expected_BHW)),
+        "forbidden_pixels": _count_forbidden(palette_BE, edited_BHW, painted_BHW & (edited_BHW != expected_BHW)),
         "outside_pixels": float(np.count_nonzero((edited_BHW != before_BHW) & ~inside_BHW)),
     }
 

@@ -95,7 +95,9 @@ def test_an_edit_is_measured_within_its_mask(budget):
     output[0, 6, 10:16] = 2
     metrics = measure("edited", inputs, expected, output, {"budget": budget})
     assert metrics["equal_pixels"] == pytest.approx(1.0 - 6 / (3 * 200))
-    assert metrics["forbidden_pixels"] == 6.0
+    # Under additions a pixel that was of the class before stays what it was, which is never forbidden.
+    kept = np.count_nonzero(inputs["labels"][0, 6, 10:16] == 2) if budget == "additions" else 0
+    assert metrics["forbidden_pixels"] == 6.0 - kept
     assert metrics["outside_pixels"] == 0.0
     changes = []
     for edited in (output, expected):
@@ -106,6 +108,21 @@ def test_an_edit_is_measured_within_its_mask(budget):
         rows = [[*row, 1.0 - sum(row)] for row in achieved]
         changes.append(np.mean([kl(t, row) for t, row in zip(inputs["palette"], rows, strict=True)]))
     assert metrics["kl_change"] == pytest.approx(abs(changes[0] - changes[1]), rel=1e-5, abs=1e-9)
+
+
+def test_an_engine_that_keeps_one_pixel_paints_no_forbidden_class():
+    """A tie between keeping and adding: under additions the class that is kept has no share, yet staying is allowed."""
+    inputs, expected = edit("additions")
+    kept = np.argwhere((expected != inputs["labels"]) & (inputs["labels"] == 2))[0]
+    output = expected.copy()
+    output[tuple(kept)] = 2
+    assert inputs["palette"][kept[0], 2] == 0.0
+    metrics = measure("edited", inputs, expected, output, {"budget": "additions"})
+    assert metrics["forbidden_pixels"] == 0.0
+    assert metrics["equal_pixels"] == pytest.approx(1.0 - 1 / (3 * 200))
+    # A region is painted anew: there the class that was there before is as forbidden as any other.
+    inputs, expected = edit("region")
+    assert measure("edited", inputs, expected, output, {"budget": "region"})["forbidden_pixels"] == 1.0
 
 
 def test_a_pixel_changed_outside_the_mask_is_never_accepted():
