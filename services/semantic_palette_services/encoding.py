@@ -19,6 +19,8 @@ from semantic_palette_services.concurrency import WorkerPool
 _PNG_LEVEL = 1  # Higher levels cost several times as much for a few per cent fewer bytes of a textured image.
 _WEBP_METHOD = 0  # The fastest; lossless either way.
 DEFAULT_JPEG_QUALITY = 95
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""What Pillow says to a size that it takes for an attack, before anybody can compare it with the size expected."""
 _PNG_DEPTH = 24  # Position of the byte with the bits a channel.
 
 
@@ -117,7 +119,7 @@ def decode_image(data: bytes, image_format: ImageFormat, height: int, width: int
         with Image.open(io.BytesIO(data), formats=[image_format.value]) as image:
             _check_image(image, data, height, width, field)
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, *_BOMBS) as error:
         if isinstance(error, InvalidInputError):
             raise
         allowed = f"a readable {image_format.value.upper()} file is allowed ({error})"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,14 @@ def picture(pixels: NDArray[Any] = PHOTO, image_format: str = "PNG", **fields: A
     return common.Image(format=common.IMAGE_FORMAT_PNG, **({"data": buffer.getvalue()} | fields))
 
 
+def declaring(height: int, width: int) -> common.Image:
+    """A small PNG whose header says another size."""
+    data = bytearray(picture().data)
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return picture(data=bytes(data))
+
+
 RAW_PHOTO = {"format": common.IMAGE_FORMAT_RAW, "height": HEIGHT, "width": WIDTH}
 PICTURES = {
     "unknown format": (common.Image(format=9), ".format", "9"),
@@ -209,6 +219,8 @@ PICTURES = {
     "too few raw pixels": (common.Image(data=b"123", **RAW_PHOTO), ".data", "1536 bytes"),
     "raw pixels without size": (common.Image(format=common.IMAGE_FORMAT_RAW, data=bytes(1536)), ".height", "16"),
     "transparency": (picture(np.zeros((HEIGHT, WIDTH, 4), np.uint8)), ".data", "RGBA"),
+    "a size that would fill the memory": (declaring(30_000, 30_000), ".data", "readable PNG"),
+    "a size that might fill the memory": (declaring(10_000, 10_000), ".data", "allowed"),
     "16 bits": (picture(np.zeros((HEIGHT, WIDTH), np.uint16)), ".data", "8 bits"),
 }
 
