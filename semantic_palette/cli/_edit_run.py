@@ -1,7 +1,6 @@
 """Runs edits into a folder, and says what became of the region."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,18 +12,17 @@ from rich.table import Table
 from semantic_palette.cli._backend import services
 from semantic_palette.cli._edit_source import Change, Subject
 from semantic_palette.cli._run import Target, cancel_on_sigterm, describe, reference_to, store
-from semantic_palette.client import AsyncClient, BundleDescription, EditedLayout
+from semantic_palette.client import AsyncClient, BundleDescription, EditedLayout, InvalidRequestError
 from semantic_palette.editing import RegionShares
-from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import BundleIdentity, EditedPair, EngineIdentity
 from semantic_palette.palette import shares_from_palette
 from semantic_palette.writers.folder import FolderWriter, PairFolder
 from semantic_palette.writers.job import Job, StartedJob
+from semantic_palette.writers.layouts import LayoutWriter
 
-_LAYOUTS = "layouts.jsonl"
 _ITEMS = 32
-"""Layouts that are asked for at a time: few enough for any service's limit, many enough to fill its batches."""
+"""Layouts that are asked for at a time, which fills a service's batches; fewer where it refuses as many."""
 
 
 @dataclass(slots=True)
@@ -71,7 +69,7 @@ def edit_pairs(
     """Writes edits of a pair to a folder of pairs, from the first that is missing.
 
     Raises:
-        InvalidInputError: the folder holds another job, or the edit cannot be made.
+        InvalidInputError: the folder holds another job or layouts alone, or the edit cannot be made.
         SemanticPaletteError: services that fail. What was written is complete.
     """
     job = Job(count=count, seed=seed, deterministic=deterministic, edit=change.describe(subject))
@@ -127,62 +125,55 @@ def edit_layouts(
     """Writes edits of a layout to labels/ and layouts.jsonl, one object an edit, after those that are there.
 
     Raises:
-        InvalidInputError: the folder holds other edits, or the edit cannot be made.
+        InvalidInputError: the folder holds pairs or other edits, or the edit cannot be made.
+        FolderError: the folder cannot be continued.
         SemanticPaletteError: services that fail. What was written is complete.
     """
-    path, result = out / _LAYOUTS, EditResult()
+    result = EditResult()
     asked = change.describe(subject) | {"seed": seed, "deterministic": deterministic}
-    done = _complete_lines(path, asked)
-    if done < count:
-        (out / "labels").mkdir(parents=True, exist_ok=True)
-        asyncio.run(
-            _write_layouts(subject, change, range(done, count), seed, deterministic, target, path, asked, result)
-        )
+    with LayoutWriter(out, asked, target.bundle) as writer:
+        if writer.next_index < count:
+            asyncio.run(_write_layouts(subject, change, count, asked, target, writer, result))
     return result
-
-
-def _complete_lines(path: Path, asked: dict[str, Any]) -> int:
-    """How many edits a folder holds; cuts off what an interrupted run left of a line."""
-    if not path.exists():
-        return 0
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-        path.write_bytes(b"".join(lines))
-    for line in lines:
-        if json.loads(line)["edit"] != asked:
-            raise InvalidInputError("out", str(path.parent), "it holds other edits; use another folder")
-    return len(lines)
 
 
 async def _write_layouts(
     subject: Subject,
     change: Change,
-    indices: range,
-    seed: int,
-    deterministic: bool,
-    target: Target,
-    path: Path,
+    count: int,
     asked: dict[str, Any],
+    target: Target,
+    writer: LayoutWriter,
     result: EditResult,
 ) -> None:
     cancel_on_sigterm()
+    reference = reference_to(writer.bundle) if writer.bundle else target.bundle
     async with AsyncExitStack() as stack:
-        client, description = await _connect(stack, target, target.bundle)
-        for start in range(indices.start, indices.stop, _ITEMS):
-            chunk = range(start, min(start + _ITEMS, indices.stop))
-            batch = await client.edit_layouts(
-                [change.item(subject, seed, index) for index in chunk],
-                deterministic=deterministic,
-                bundle=description.identity.name,
-                digest=description.identity.digest,
+        client, description = await _connect(stack, target, reference)
+        at_a_time = _ITEMS
+        while (first := writer.next_index) < count:
+            chunk = range(first, min(first + at_a_time, count))
+            try:
+                batch = await client.edit_layouts(
+                    [change.item(subject, asked["seed"], index) for index in chunk],
+                    deterministic=asked["deterministic"],
+                    bundle=description.identity.name,
+                    digest=description.identity.digest,
+                )
+            except InvalidRequestError as error:
+                # Of large frames a service takes fewer at a time.
+                if error.field != "items" or len(chunk) == 1:
+                    raise
+                at_a_time = len(chunk) // 2
+                continue
+            writer.write(
+                [
+                    (layout.label_data, _line(index, layout, description, batch.engine, asked))
+                    for index, layout in zip(chunk, batch.layouts, strict=True)
+                ]
             )
-            with path.open("ab") as lines:
-                for index, layout in zip(chunk, batch.layouts, strict=True):
-                    line = _line(index, layout, description, batch.engine, asked)
-                    (path.parent / line["label"]).write_bytes(layout.label_data)
-                    lines.write(json.dumps(line).encode() + b"\n")
-                    result.add(layout.region, description.label_space)
+            for layout in batch.layouts:
+                result.add(layout.region, description.label_space)
 
 
 def _line(
@@ -197,6 +188,7 @@ def _line(
         "area": layout.region.area,
         "label": f"labels/{index:06d}.png",
         "bundle": bundle.name,
+        "bundle_version": bundle.version,
         "bundle_digest": bundle.digest,
         "engine": f"{engine.engine}-{engine.precision}",
         "edit": asked,

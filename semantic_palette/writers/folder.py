@@ -9,9 +9,7 @@ A pair's files come into place by rename, and are on disk before its line is. So
 cut too, leaves complete pairs only; the next writer drops a torn last line and goes on after the last complete pair.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,7 +22,9 @@ from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import EngineIdentity, Pair, Provenance
 from semantic_palette.palette import shares_from_palette
+from semantic_palette.writers._disk import append, open_index, place, sync_folder
 from semantic_palette.writers.job import FolderError, Job, StartedJob
+from semantic_palette.writers.layouts import LAYOUTS_INDEX, PAIRS_INDEX
 
 _FOLDERS = ("labels", "images")
 
@@ -90,7 +90,7 @@ class PairFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.index_path = root / "pairs.jsonl"
+        self.index_path = root / PAIRS_INDEX
         self.job_path = root / "job.json"
 
     def started_job(self) -> StartedJob | None:
@@ -146,22 +146,18 @@ class FolderWriter:
         on_record: is given every complete pair that is already there, in order.
 
     Raises:
+        InvalidInputError: the folder holds edited layouts.
         FolderError: another process is writing to the folder.
         OSError: the folder cannot be written.
     """
 
     def __init__(self, folder: PairFolder, on_record: Callable[[PairRecord], None]) -> None:
         self._folder = folder
-        for name in _FOLDERS:
-            (folder.root / name).mkdir(parents=True, exist_ok=True)
         self._partial = folder.root / ".partial"
-        self._index = folder.index_path.open("a+b")
+        self._index = open_index(folder.index_path, folder.root / LAYOUTS_INDEX, "edited layouts")
         try:
-            fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._index.close()
-            raise FolderError(f"another process is writing to {folder.root}") from None
-        try:
+            for name in _FOLDERS:
+                (folder.root / name).mkdir(exist_ok=True)
             self.next_index = self._drop_incomplete(on_record)
             """Index of the first pair that is not there."""
             self._partial.mkdir(exist_ok=True)
@@ -176,10 +172,8 @@ class FolderWriter:
             self._place(record.label, pair.label_data)
             self._place(record.image, pair.image_data)
         for name in _FOLDERS:
-            _sync_folder(self._folder.root / name)
-        self._index.write(b"".join(record.to_line() for record in records))
-        self._index.flush()
-        os.fsync(self._index.fileno())
+            sync_folder(self._folder.root / name)
+        append(self._index, b"".join(record.to_line() for record in records))
         self.next_index += len(pairs)
         return records
 
@@ -197,12 +191,7 @@ class FolderWriter:
         self.close()
 
     def _place(self, relative: str, data: bytes) -> None:
-        temporary = self._partial / relative.replace("/", "-")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._folder.root / relative)
+        place(data, self._partial / relative.replace("/", "-"), self._folder.root / relative)
 
     def _drop_incomplete(self, on_record: Callable[[PairRecord], None]) -> int:
         """Keeps the longest run of complete pairs from index 0 and cuts the index after it."""
@@ -221,15 +210,6 @@ class FolderWriter:
         # An empty file is what a copy that ran out of space leaves.
         paths = (self._folder.root / record.label, self._folder.root / record.image)
         return all(path.is_file() and path.stat().st_size > 0 for path in paths)
-
-
-def _sync_folder(path: Path) -> None:
-    """Puts the names in a folder on disk, as `os.fsync` does the content of a file."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _engine(provenance: Provenance) -> str:

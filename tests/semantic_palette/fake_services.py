@@ -67,6 +67,8 @@ class Fakes:
     digest: str = DIGEST
     padding: int = 0
     """Bytes added to each image of a stream."""
+    max_items: int = 256
+    """Layouts that are edited by one request."""
     skip_index: int | None = None
     """The stream leaves out this index."""
     requests: list = field(default_factory=list)
@@ -251,6 +253,9 @@ class LayoutService(layout_service_pb2_grpc.LayoutServiceServicer):
 
     async def EditLayouts(self, request, context):
         async with self.fakes.call(request, context):
+            if len(request.items) > self.fakes.max_items:
+                refusal = InvalidInputError("items", len(request.items), f"1 to {self.fakes.max_items} is allowed")
+                await abort(context, bad_request(refusal))
             answers = []
             for i, item in enumerate(request.items):
                 labels = decode_png(item.layout.data, SPACE.num_classes)

@@ -1,5 +1,6 @@
 """`edit` from the command line to the folder, against real services that are small."""
 
+import fcntl
 import json
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -166,6 +167,60 @@ class TestLayouts:
         assert len(lines(out, "layouts.jsonl")) == 3
         assert edit(out, layout, "--target", "car=0.6", "--count", 3) == 2
         assert "other edits" in capsys.readouterr().err
+
+    def test_a_service_that_takes_fewer_at_a_time_is_asked_for_fewer(self, fakes, layout, tmp_path):
+        fakes.max_items = 3
+        assert edit(tmp_path / "out", layout, "--target", "car=0.5", "--count", 34) == 0
+        asked = [request for request in fakes.requests if hasattr(request, "items")]
+        assert [len(request.items) for request in asked][:5] == [32, 16, 8, 4, 2]
+        assert [line["id"] for line in lines(tmp_path / "out", "layouts.jsonl")] == [f"{i:06d}" for i in range(34)]
+
+    def test_what_was_begun_is_continued_with_its_bundle(self, fakes, layout, tmp_path, capsys):
+        out = tmp_path / "out"
+        assert edit(out, layout, "--target", "car=0.5", "--count", 2) == 0
+        assert edit(out, layout, "--target", "car=0.5", "--count", 3) == 0
+        assert fakes.started[-1][1] == f"fake/1@{DIGEST}"
+        fakes.digest = "0" * 64
+        assert edit(out, layout, "--target", "car=0.5", "--count", 4) == 1
+        assert {line["bundle_digest"] for line in lines(out, "layouts.jsonl")} == {DIGEST}
+        assert len(lines(out, "layouts.jsonl")) == 3
+        assert edit(out, layout, "--target", "car=0.5", "--count", 4, "--bundle", "fake/2") == 2
+        assert "not of fake/2" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("line", ['{"id": "000001"}', "[]", "no JSON", '{"id": 1}'])
+    def test_lines_of_something_else_are_an_error_that_names_them(self, fakes, layout, tmp_path, capsys, line):
+        out = tmp_path / "out"
+        assert edit(out, layout, "--target", "car=0.5") == 0
+        written = (out / "layouts.jsonl").read_text() + line + "\n"
+        (out / "layouts.jsonl").write_text(written)
+        assert edit(out, layout, "--target", "car=0.5", "--count", 3) == 1
+        assert "layouts.jsonl: line 2 is not that of an edited layout" in capsys.readouterr().err
+        assert (out / "layouts.jsonl").read_text() == written
+
+    def test_a_folder_of_pairs_keeps_its_labels(self, fakes, folder, tmp_path, capsys):
+        before = {path.name: path.read_bytes() for path in (folder / "labels").iterdir()}
+        assert edit(folder, folder / "labels/000001.png", "--target", "car=0.5", "--count", 3) == 2
+        assert "it holds pairs; use another folder" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in (folder / "labels").iterdir()} == before
+        assert not (folder / "layouts.jsonl").exists()
+
+    def test_a_folder_of_layouts_keeps_its_labels(self, fakes, folder, layout, tmp_path, capsys):
+        out = tmp_path / "out"
+        assert edit(out, layout, "--target", "car=0.5") == 0
+        before = (out / "labels/000000.png").read_bytes()
+        assert edit(out, folder, "--target", "car=0.75") == 2
+        assert run(["generate", "--count", "1", "--out", str(out)]) == 2
+        assert capsys.readouterr().err.count("it holds edited layouts; use another folder") == 2
+        assert (out / "labels/000000.png").read_bytes() == before
+        assert sorted(path.name for path in out.iterdir()) == ["labels", "layouts.jsonl"]
+
+    def test_two_writers_are_one_too_many(self, fakes, layout, tmp_path, capsys):
+        out = tmp_path / "out"
+        out.mkdir()
+        with (out / "layouts.jsonl").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert edit(out, layout, "--target", "car=0.5") == 1
+        assert "another process is writing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
