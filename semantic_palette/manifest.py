@@ -16,7 +16,8 @@ Schema 2 holds any subset of these operations (B the free batch axis, K classes,
 and its golden.npz has an array `<operation>/<tensor>` for each of their inputs and outputs; operations may have
 different numbers of golden samples (fewer where the output is large). The attribute `budget` of the editor says what
 its palette means: `region` (shares of the region times its area; background is the rest of the frame) or `additions`
-(what is to be added of each class, in shares of the frame; background is what stays).
+(what is to be added of each class, in shares of the frame; background is what stays). With an editor K is at most 255,
+because its background has an id as well.
 
 Schema 1 holds layout, layout_scores and image with z, and its golden.npz has the arrays palettes, z_layout, labels,
 layouts, z_image and images.
@@ -30,6 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from semantic_palette._operation_specs import check_operations
 from semantic_palette.errors import BundleError, InvalidInputError, shorten
 from semantic_palette.label_space import LabelSpace
 
@@ -143,7 +145,8 @@ class Manifest:
         """Reads what `to_json` wrote, strictly.
 
         Raises:
-            BundleError: Names the key that is missing, unknown, or of the wrong type or form.
+            BundleError: Names the key that is missing, unknown, or of the wrong type or form; in schema 2 also what of
+                an operation is not as the head of this module says.
         """
         schema = _schema_version(data)
         top = _object(data, "manifest", _TYPES, _NEW_TYPES if schema > 1 else {})
@@ -154,7 +157,7 @@ class Manifest:
         for size in ("height", "width"):
             if top[size] < 1:
                 raise BundleError(f"manifest.{size}: {top[size]} is not allowed; at least 1 pixel is")
-        parsed = {
+        parsed: dict[str, Any] = {
             "label_space": label_space,
             "palette_model": _file(top["palette_model"], "manifest.palette_model"),
             "models": {k: _model(v, f"manifest.models.{k}", schema) for k, v in top["models"].items()},
@@ -163,6 +166,8 @@ class Manifest:
         }
         if "style_bank" in top:
             parsed["style_bank"] = _file(top["style_bank"], "manifest.style_bank")
+        if schema > 1:
+            check_operations(parsed["models"], label_space.num_classes, top["height"], top["width"])
         return cls(**{**top, **parsed})
 
     def write(self, path: Path) -> None:

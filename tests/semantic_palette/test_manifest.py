@@ -143,6 +143,97 @@ def test_a_wrong_manifest_is_an_error_that_names_the_key(
     assert words in str(caught.value)
 
 
+def tensor(name: str, dtype: str, *sizes: int | str) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": list(sizes)}
+
+
+def with_all_operations(manifest: Manifest) -> dict[str, Any]:
+    """The manifest with the models of every operation, as JSON."""
+    data = manifest.to_json()
+    labels, mask, edited = (tensor(name, "uint8", "batch", 128, 256) for name in ("labels", "mask", "edited"))
+    z, styles = tensor("z", "float32", "batch", 8), tensor("styles", "float32", "batch", 12, 16)
+    photo, palette = (tensor("image", "uint8", "batch", 128, 256, 3), tensor("palette", "float32", "batch", 12))
+    signatures = {
+        "layout": ([z, palette], labels),
+        "layout_scores": ([z, palette], tensor("scores", "float32", "batch", 12, 128, 256)),
+        "editor": ([z, labels, mask, tensor("palette", "float32", "batch", 13)], edited),
+        "image": ([labels, styles], photo),
+        "style_encoder": ([photo, labels], styles),
+    }
+    entry = {key: value for key, value in data["models"]["layout"].items() if key != "attributes"}
+    data["models"] = {
+        operation: deepcopy(entry | {"inputs": inputs, "outputs": [output]})
+        for operation, (inputs, output) in signatures.items()
+    }
+    data["models"]["editor"]["attributes"] = {"budget": "additions"}
+    return data
+
+
+def test_every_operation_can_be_in_a_bundle(bundle: tuple[Path, Manifest]) -> None:
+    data = with_all_operations(bundle[1])
+    assert Manifest.from_json(data).to_json() == data
+    for beside in ([], [tensor("z", "float32", "batch", 4)]):
+        changed = deepcopy(data)
+        changed["models"]["image"]["inputs"][1:] = beside
+        assert len(Manifest.from_json(changed).models["image"].inputs) == 1 + len(beside)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["editor", "attributes"], {"budget": "frame"}, "attributes.budget: 'frame' is unknown; region, additions are"),
+        (["editor", "inputs", 3, "shape"], ["batch", 12], "editor.inputs[3].shape"),
+        (["editor", "outputs", 0, "name"], "labels", "editor.outputs: (labels) is not allowed; (edited) is"),
+        (["layout", "inputs", 1, "shape"], ["batch", 13], "[batch, 12] is"),
+        (["layout", "inputs", 0, "shape"], ["batch", 0], "[batch, Z] is"),
+        (["layout", "inputs", 0, "shape"], ["batch", 8, 1], "[batch, Z] is"),
+        (["layout", "inputs", 0, "shape"], [1, 8], "layout.inputs[0].shape"),
+        (["layout", "inputs", 0, "shape"], ["batch", "any"], "layout.inputs[0].shape"),
+        (["layout", "inputs"], [], "layout.inputs: () is not allowed; (z, palette) is"),
+        (["layout", "outputs", 0, "shape"], ["batch", 256, 128], "[batch, 128, 256] is"),
+        (["layout", "outputs", 0, "dtype"], "int64", "layout.outputs[0].dtype: 'int64'"),
+        (["image", "outputs", 0, "shape"], ["batch", 3, 128, 256], "[batch, 128, 256, 3] is"),
+        (["image", "inputs", 1, "shape"], ["batch", 12, 8], "styles of 16 and 8 numbers"),
+        (["style_encoder", "inputs", 0, "name"], "photo", "style_encoder.inputs: (photo, labels)"),
+    ],
+)
+def test_an_operation_that_no_service_could_run_is_refused(
+    bundle: tuple[Path, Manifest], path: list[Any], value: Any, words: str
+) -> None:
+    data = with_all_operations(bundle[1])
+    target = data["models"]
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    with pytest.raises(BundleError) as caught:
+        Manifest.from_json(data)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_operation_is_refused(bundle: tuple[Path, Manifest]) -> None:
+    data = with_all_operations(bundle[1])
+    data["models"]["depth"] = data["models"]["image"]
+    with pytest.raises(BundleError, match=r"manifest\.models\.depth is no known operation; layout, layout_scores, "):
+        Manifest.from_json(data)
+    # Of schema 1, which is as it was, nothing more is asked than before.
+    del data["style_bank"], data["models"]["editor"]
+    assert "depth" in Manifest.from_json(data | {"schema_version": 1}).models
+
+
+@pytest.mark.parametrize(("num_classes", "fits"), [(255, True), (256, False)])
+def test_the_background_of_an_editor_needs_an_id(bundle: tuple[Path, Manifest], num_classes: int, fits: bool) -> None:
+    data = with_all_operations(bundle[1])
+    classes = [{"id": i, "name": f"class {i}", "colour": [i, 0, 0]} for i in range(num_classes)]
+    data["label_space"] = {"name": "many", "classes": classes}
+    data["models"] = {"editor": data["models"]["editor"]}
+    data["models"]["editor"]["inputs"][3]["shape"] = ["batch", num_classes + 1]
+    if fits:
+        assert Manifest.from_json(data).label_space.num_classes == num_classes
+        return
+    with pytest.raises(BundleError, match="256 classes are not allowed; an editor has at most 255"):
+        Manifest.from_json(data)
+
+
 @pytest.mark.parametrize("key", ["golden", "models", "package_version", "schema_version"])
 def test_a_missing_key_is_named(bundle: tuple[Path, Manifest], key: str) -> None:
     data = bundle[1].to_json()
