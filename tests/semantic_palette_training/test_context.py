@@ -10,7 +10,7 @@ from semantic_palette_training.trainers.randomness import step_generator
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("batch_size", [4, 7, 32])
+@pytest.mark.parametrize("batch_size", [6, 12, 42])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("micro_batch", [None, 1, 3])
 def test_shards_cover_the_batch_once_with_weights_that_sum_to_one(
@@ -25,13 +25,15 @@ def test_shards_cover_the_batch_once_with_weights_that_sum_to_one(
     assert rows == list(range(batch_size))
     assert sum(shard.weight for shard in shards) == pytest.approx(1.0)
     assert all(len(range(batch_size)[shard.rows]) == pytest.approx(shard.weight * batch_size) for shard in shards)
+    assert len(shards) % world_size == 0, "every process has as many passes"
     if micro_batch is not None:
         assert max(len(range(batch_size)[shard.rows]) for shard in shards) <= micro_batch
 
 
-def test_a_batch_smaller_than_the_processes_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match=r"batch_size.*2.*at least 3"):
-        TrainContext(CPU, 0, 3).shards(2)
+@pytest.mark.parametrize("batch_size", [0, 2, 7])
+def test_a_batch_that_the_processes_cannot_share_is_refused(batch_size: int) -> None:
+    with pytest.raises(InvalidInputError, match=rf"batch_size: {batch_size} .*multiple of the 3 processes"):
+        TrainContext(CPU, 0, 3).shards(batch_size)
 
 
 @pytest.mark.parametrize(("device", "micro_batch", "field"), [("tpu9", None, "device"), (None, 0, "micro_batch")])

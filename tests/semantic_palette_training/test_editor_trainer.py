@@ -198,7 +198,7 @@ def test_the_sample_sheet_shows_input_crop_generated_and_merged(scenes: Scenes) 
         ({"task": EditTask(crop="none")}, r"editor\.task\.crop.*rectangle or band"),
         ({"task": EditTask(crop_sides=(0.5, 0.2))}, r"editor\.task\.crop_sides"),
         (ADDITIONS | {"task": EditTask()}, r"editor\.task\.crop.*none"),
-        ({"generator": dataclasses.replace(REGION["generator"], widths=(8,) * 5)}, r"editor\.phases"),  # type: ignore[type-var]
+        ({"generator": dataclasses.replace(REGION["generator"], widths=(8,) * 5)}, r"editor\.generator\.widths"),  # type: ignore[type-var]
     ],
 )
 def test_values_out_of_range_are_named(scenes: Scenes, changes: dict[str, Any], message: str) -> None:

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from semantic_palette.errors import InvalidInputError
@@ -44,9 +45,36 @@ def to_plain(config: Any) -> Any:
 
 
 def require_at_least(field: str, value: float, lowest: float) -> None:
-    """Raise an InvalidInputError that names `field` when `value` is below `lowest`."""
-    if value < lowest:
-        raise InvalidInputError(field, value, f"at least {lowest}")
+    """Raise an InvalidInputError that names `field` when `value` is below `lowest` or not finite."""
+    _require(field, value, value >= lowest, f"at least {lowest}")
+
+
+def require_above(field: str, value: float, bound: float) -> None:
+    """The same unless `value` is above `bound`."""
+    _require(field, value, value > bound, f"above {bound}")
+
+
+def require_within(field: str, value: float, lowest: float, highest: float) -> None:
+    """The same unless `value` lies between `lowest` and `highest` or is one of them."""
+    _require(field, value, lowest <= value <= highest, f"{lowest} to {highest}")
+
+
+def require_decay(field: str, value: float) -> None:
+    """The same unless `value` can be the decay of an average that follows anything."""
+    _require(field, value, 0 <= value < 1, "at least 0 and below 1")
+
+
+def require_sizes(field: str, sizes: Sequence[int]) -> None:
+    """The same unless there are sizes, such as widths of layers, each at least 1."""
+    if not sizes or min(sizes) < 1:
+        raise InvalidInputError(field, tuple(sizes), "one or more, each at least 1")
+
+
+def _require(field: str, value: float, holds: bool, allowed: str) -> None:
+    if not math.isfinite(value):
+        raise InvalidInputError(field, value, f"{allowed}, and finite")
+    if not holds:
+        raise InvalidInputError(field, value, allowed)
 
 
 def _join(path: str, name: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette_training.config import require_at_least, require_sizes
 from semantic_palette_training.models.layers import EqualisedConv2d, EqualisedLinear, leaky_relu, pixel_norm
 from semantic_palette_training.models.saa import SaaOutput, saa
 from semantic_palette_training.models.spade import LayoutNorm, SpadeBlock, one_hot, sampled_layout
@@ -44,6 +45,18 @@ class EditorConfig:
     budget: BudgetName = "region"
     """What the palette is spent on. region (section 4.2): on an emptied part of the layout. additions (section 5.4):
     on what is to be added to a layout that is shown whole."""
+
+    def check(self, shape: SceneShape) -> None:
+        """Raise an InvalidInputError that names the field when a value is out of range or does not fit the size."""
+        for name in ("latent_size", "spade_hidden"):
+            require_at_least(f"editor.generator.{name}", getattr(self, name), 1)
+        require_sizes("editor.generator.widths", self.widths)
+        if self.fusion_kernel not in (1, 3):
+            raise InvalidInputError("editor.generator.fusion_kernel", self.fusion_kernel, "1 or 3")
+        scale = 2 ** (len(self.widths) - 1)
+        if shape.height % scale or shape.width % scale:
+            allowed = f"as many levels as {shape.height}x{shape.width} can be halved, and one"
+            raise InvalidInputError("editor.generator.widths", self.widths, allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +107,12 @@ class LayoutEditor(nn.Module):
         shape: classes and resolution of the layouts.
 
     Raises:
-        InvalidInputError: the resolution cannot be halved once for every level but the first.
+        InvalidInputError: the config does not fit the scenes (`EditorConfig.check`).
     """
 
     def __init__(self, config: EditorConfig, shape: SceneShape) -> None:
         super().__init__()
+        config.check(shape)
         self.config, self.shape = config, shape
         widths, classes = config.widths, shape.num_classes
         base = base_resolution(config, shape)
@@ -198,16 +212,6 @@ def _output(scores_BEHW: Tensor, palette_BE: Tensor, layout_BKHW: Tensor) -> Edi
 
 
 def base_resolution(config: EditorConfig, shape: SceneShape) -> tuple[int, int]:
-    """Height and width of level 0 in pixels.
-
-    Raises:
-        InvalidInputError: the resolution cannot be halved once for every level but the first.
-    """
+    """Height and width of level 0 in pixels, of a config that fits the size (`EditorConfig.check`)."""
     scale = 2 ** (len(config.widths) - 1)
-    if not config.widths or shape.height % scale or shape.width % scale:
-        raise InvalidInputError(
-            "editor.generator.widths",
-            config.widths,
-            f"at least one level, and {shape.height}x{shape.width} must be a multiple of 2^(levels - 1)",
-        )
     return shape.height // scale, shape.width // scale

@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semantic_palette_training.config import require_at_least, require_sizes
 from semantic_palette_training.models.instance_norm import InstanceNorm
 from semantic_palette_training.models.layers import leaky_relu
 from semantic_palette_training.models.spectral_norm import spectral_norm
@@ -27,6 +28,11 @@ class PatchDiscriminatorConfig:
     """Networks of the same shape, each on the image at half the resolution of the one before."""
     spectral: bool = True
     """Spectral normalisation of all layers but the first and the last (GauGAN); pix2pixHD has none."""
+
+    def check(self, path: str) -> None:
+        """Raise an InvalidInputError that names the field, as a part of the section `path`, out of range."""
+        require_sizes(f"{path}.widths", self.widths)
+        require_at_least(f"{path}.scales", self.scales, 1)
 
 
 class PatchDiscriminator(nn.Module):

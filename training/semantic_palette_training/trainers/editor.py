@@ -79,10 +79,10 @@ class EditorTrainer:
         palettes: PaletteModel,
         context: TrainContext,
     ) -> None:
-        config.check()
+        self.shape = SceneShape(train.label_space.num_classes, *train.labels.shape[1:])
+        config.check(self.shape)
         self.config, self.context, self.seed = config, context, config.seed
         self.label_space = train.label_space
-        self.shape = SceneShape(train.label_space.num_classes, *train.labels.shape[1:])
         torch.manual_seed(config.seed)
         self.generator = context.place(LayoutEditor(config.generator, self.shape))
         self.discriminator = context.place(LayoutDiscriminator(config.discriminator(self.shape), self.shape))

@@ -8,6 +8,7 @@ from semantic_palette_training.config import require_at_least
 from semantic_palette_training.models.editor import EditorConfig, base_resolution
 from semantic_palette_training.models.progressive import ProgressiveConfig
 from semantic_palette_training.scene_shape import SceneShape
+from semantic_palette_training.trainers.checks import check_critic_training
 from semantic_palette_training.trainers.edit_batches import EditTask
 from semantic_palette_training.trainers.phases import Phase, check_phases
 
@@ -83,18 +84,19 @@ class EditorTrainConfig:
             widths=self.generator.widths, base_height=height, base_width=width, batch_deviation=self.batch_deviation
         )
 
-    def check(self) -> None:
+    def check(self, shape: SceneShape) -> None:
         """Raise an InvalidInputError that names the field when values are out of range or do not go together."""
+        self.generator.check(shape)
+        height, width = base_resolution(self.generator, shape)
+        if width % height:
+            allowed = (
+                f"a coarsest level whose width is a multiple of its height, for the discriminator; not {height}x{width}"
+            )
+            raise InvalidInputError("editor.generator.widths", self.generator.widths, allowed)
         check_phases("editor", self.phases, self.num_levels)
-        require_at_least("editor.penalty_every", self.penalty_every, 1)
-        for name in ("novelty_weight", "merged_entropy_weight", "penalty_weight"):
+        check_critic_training("editor", self)
+        for name in ("novelty_weight", "merged_entropy_weight"):
             require_at_least(f"editor.{name}", getattr(self, name), 0)
-        if not 0.5 <= self.soften_keep <= 1:
-            raise InvalidInputError("editor.soften_keep", self.soften_keep, "0.5 to 1")
-        if self.soften_sigma <= 0:
-            raise InvalidInputError("editor.soften_sigma", self.soften_sigma, "above 0")
-        if not 0 <= self.average_decay < 1:
-            raise InvalidInputError("editor.average_decay", self.average_decay, "at least 0 and below 1")
         self._check_task()
 
     def _check_task(self) -> None:

@@ -1,16 +1,29 @@
 """How an image generator is trained."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
+
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_training.config import require_at_least, to_plain
-from semantic_palette_training.models.image_generators import ImageGeneratorConfig
+from semantic_palette_training.config import (
+    require_above,
+    require_at_least,
+    require_sizes,
+    require_within,
+    to_plain,
+)
+from semantic_palette_training.models.image_generators import ImageGeneratorConfig, build_image_generator
 from semantic_palette_training.models.pyramid import PyramidConfig
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.appearance import MAX_CODE_SIZE
+from semantic_palette_training.trainers.checks import check_training
 from semantic_palette_training.trainers.objectives import ObjectiveConfig, SegmentationConfig
+from semantic_palette_training.trainers.phases import images_seen as images_seen
+
+_MAY_BE_0 = ("latent_size", "halvings", "blocks", "doublings")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -77,32 +90,57 @@ def phase_of(phases: Sequence[ImagePhase], step: int) -> ImagePhase:
     return phases[-1]
 
 
-def images_seen(phases: Sequence[ImagePhase], step: int) -> int:
-    """Scenes that the first `step` steps take, over all processes."""
-    seen = 0
-    for phase in phases:
-        seen += phase.batch_size * max(0, min(step, phase.steps))
-        step -= phase.steps
-    return seen
+def check_image(config: ImageTrainConfig, shape: SceneShape) -> None:
+    """Raise an InvalidInputError that names the field unless `config` fits the scenes; builds the generator on torch's
+    meta device, where it takes neither memory nor time."""
+    _check_generator(config.generator)
+    with torch.device("meta"):
+        generator = build_image_generator(config.generator, shape)
+    check_config(config, shape, latent_size=generator.latent_size, grows=generator.grows)
 
 
 def check_config(config: ImageTrainConfig, shape: SceneShape, *, latent_size: int, grows: bool) -> None:
     """Raise an InvalidInputError that names the field unless `config` fits the scenes and the generator."""
     _check_phases(config.phases, shape.height, grows=grows)
-    ranges: dict[str, tuple[float, float]] = {
-        "max_shift": (0, shape.width - 1),
-        "cool_down": (0, 1),
-        "average_decay": (0, 1),
-        "soften_keep": (0.5, 1),
-    }
+    check_training("image", config)
+    require_above("image.discriminator_learning_rate", config.discriminator_learning_rate, 0)
+    require_within("image.max_shift", config.max_shift, 0, shape.width - 1)
+    require_within("image.cool_down", config.cool_down, 0, 1)
     if config.appearance_size is not None:
-        ranges["appearance_size"] = (0, min(MAX_CODE_SIZE, latent_size))
-    for name, (lowest, highest) in ranges.items():
-        value = getattr(config, name)
-        if not lowest <= value <= highest:
-            raise InvalidInputError(f"image.{name}", value, f"{lowest} to {highest}")
-    if config.soften_sigma <= 0:
-        raise InvalidInputError("image.soften_sigma", config.soften_sigma, "above 0")
+        require_within("image.appearance_size", config.appearance_size, 0, min(MAX_CODE_SIZE, latent_size))
+    _check_objective(config, shape)
+
+
+def _check_generator(generator: ImageGeneratorConfig) -> None:
+    """Every number is a width or a count; what may also be 0 is checked by the network itself."""
+    for entry in dataclasses.fields(generator):
+        value, key = getattr(generator, entry.name), f"image.generator.{entry.name}"
+        if isinstance(value, tuple):
+            require_sizes(key, value)
+        elif isinstance(value, int):
+            require_at_least(key, value, 0 if entry.name in _MAY_BE_0 else 1)
+
+
+def _check_objective(config: ImageTrainConfig, shape: SceneShape) -> None:
+    objective, path = config.objective, "image.objective"
+    if not isinstance(objective, SegmentationConfig):
+        require_at_least(f"{path}.feature_weight", objective.feature_weight, 0)
+        if objective.perceptual is not None:
+            require_at_least(f"{path}.perceptual.weight", objective.perceptual.weight, 0)
+        objective.discriminator.check(f"{path}.discriminator")
+        return
+    for name in ("label_mix_weight", "anchor_weight"):
+        require_at_least(f"{path}.{name}", getattr(objective, name), 0)
+    require_sizes(f"{path}.anchor_scales", objective.anchor_scales)
+    widths = objective.discriminator.widths
+    require_sizes(f"{path}.discriminator.widths", widths)
+    sizes = [(phase.height, shape.width * phase.height // shape.height) for phase in config.phases]
+    for height, width in sizes:
+        if height % 2 ** len(widths) or width % 2 ** len(widths):
+            allowed = f"as many levels as {height}x{width} of a phase can be halved"
+            raise InvalidInputError(f"{path}.discriminator.widths", widths, allowed)
+        for index, scale in enumerate(objective.anchor_scales):
+            require_within(f"{path}.anchor_scales[{index}]", scale, 1, min(height, width))
 
 
 def _check_phases(phases: tuple[ImagePhase, ...], full_height: int, *, grows: bool) -> None:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_training.config import require_at_least
+from semantic_palette_training.config import require_above
 from semantic_palette_training.losses.conditional import Conditional
 from semantic_palette_training.models.progressive import ProgressiveConfig
 from semantic_palette_training.scene_shape import SceneShape
+from semantic_palette_training.trainers.checks import check_critic_training
 from semantic_palette_training.trainers.phases import Phase, check_phases
 
 
@@ -59,14 +60,8 @@ class LayoutTrainConfig:
         """Raise an InvalidInputError that names the field when values are out of range or do not go together."""
         self.generator.check(shape)
         check_phases("layout", self.phases, self.generator.num_levels)
-        require_at_least("layout.penalty_every", self.penalty_every, 1)
-        if not 0.5 <= self.soften_keep <= 1:
-            raise InvalidInputError("layout.soften_keep", self.soften_keep, "0.5 to 1")
-        for name in ("soften_sigma", "gumbel_temperature"):
-            if getattr(self, name) <= 0:
-                raise InvalidInputError(f"layout.{name}", getattr(self, name), "above 0")
-        if not 0 <= self.average_decay < 1:
-            raise InvalidInputError("layout.average_decay", self.average_decay, "at least 0 and below 1")
+        check_critic_training("layout", self)
+        require_above("layout.gumbel_temperature", self.gumbel_temperature, 0)
         self._check_objective()
 
     def _check_objective(self) -> None:

@@ -5,6 +5,7 @@ Level l has 2^l times the base resolution. Everything here is a function of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_training.config import require_at_least
@@ -46,7 +47,19 @@ def position(phases: Sequence[Phase], step: int) -> tuple[Phase, float]:
     return phases[-1], 1.0
 
 
-def images_seen(phases: Sequence[Phase], step: int) -> int:
+class Batches(Protocol):
+    """Steps with the same batch size: a phase of any stage."""
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+
+    @property
+    def batch_size(self) -> int:
+        """Real samples a step."""
+
+
+def images_seen(phases: Sequence[Batches], step: int) -> int:
     """Real samples that the first `step` steps take, over all processes."""
     seen = 0
     for phase in phases:
@@ -61,6 +74,9 @@ def check_phases(stage: str, phases: Sequence[Phase], num_levels: int) -> None:
         require_at_least(f"{stage}.phases[{index}].fade_steps", phase.fade_steps, 0)
         require_at_least(f"{stage}.phases[{index}].stable_steps", phase.stable_steps, 0)
         require_at_least(f"{stage}.phases[{index}].batch_size", phase.batch_size, 1)
+        require_at_least(f"{stage}.phases[{index}].conditional_weight", phase.conditional_weight, 0)
     levels = [phase.level for phase in phases]
     if not levels or levels != sorted(levels) or levels[0] < 0 or levels[-1] != num_levels - 1:
         raise InvalidInputError(f"{stage}.phases", levels, f"ascending levels that end at {num_levels - 1}")
+    if total_steps(phases) < 1:
+        raise InvalidInputError(f"{stage}.phases", f"{total_steps(phases)} steps", "at least 1 step in all phases")
