@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from semantic_palette.cli._run import reference_to
 from semantic_palette.client import EditItem, EditSource
 from semantic_palette.editing import Box
 from semantic_palette.errors import InvalidInputError
@@ -23,7 +24,7 @@ class Subject:
     """Of its look; so is the index."""
     index: int = 0
     bundle: str | None = None
-    """Name of the bundle that made it, where that is known."""
+    """Reference to exactly the bundle that made it, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _of_folder(folder: PairFolder, pair: str) -> Subject:
         (folder.root / record.image).read_bytes(),
         look["seed"],
         look["index"],
-        record.bundle,
+        reference_to(started.bundle),
     )
 
 

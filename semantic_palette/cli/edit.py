@@ -65,7 +65,8 @@ def edit(
     bundle: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME[/VERSION][@SHA256]", help="Default: the folder's; else the services' default bundle."
+            metavar="NAME[/VERSION][@SHA256]",
+            help="Default: exactly the one that made the folder; for files, the services' default bundle.",
         ),
     ] = None,
     model_store: Annotated[

@@ -118,10 +118,18 @@ class TestPairs:
         assert (source.seed, source.index) == (5, 2)
         assert dict(source.edit.deltas.deltas) == {"car": -0.125}
 
-    def test_the_bundle_of_the_folder_is_the_default(self, fakes, folder, tmp_path):
+    def test_exactly_the_bundle_of_the_folder_is_the_default(self, fakes, folder, tmp_path, capsys):
         assert edit(tmp_path / "a", folder, "--target", "car=0.5") == 0
         assert edit(tmp_path / "b", folder, "--target", "car=0.5", "--bundle", f"fake@{DIGEST}", "--engine", "e") == 0
-        assert fakes.started[-2:] == [("model_store", "fake", "auto"), ("model_store", f"fake@{DIGEST}", "e")]
+        assert fakes.started[-2:] == [
+            ("model_store", f"fake/1@{DIGEST}", "auto"),
+            ("model_store", f"fake@{DIGEST}", "e"),
+        ]
+        # Another version that is active by now, or served at the address, is not the one that made the pairs.
+        fakes.digest = "0" * 64
+        assert edit(tmp_path / "c", folder, "--target", "car=0.5") == 1
+        assert "another digest is served" in capsys.readouterr().err
+        assert edit(tmp_path / "c", folder, "--target", "car=0.5", "--bundle", "fake") == 0
 
     def test_files_are_a_pair_too(self, fakes, layout, photo, tmp_path):
         for out, named in (("a", ("--labels", layout)), ("b", (layout,))):
