@@ -12,8 +12,8 @@ from torch.utils.flop_counter import flop_registry
 
 from semantic_palette_training.data.registry import scene_shape
 from semantic_palette_training.recipe import Recipe
-from semantic_palette_training.rehearsal import meta_inputs
-from semantic_palette_training.stages import StageInputs, new_stage
+from semantic_palette_training.rehearsal import meta_inputs, meta_stage
+from semantic_palette_training.stages import StageInputs
 from semantic_palette_training.trainers.context import TrainContext
 
 _RATE_CHANNELS, _RATE_SIZE = 128, (32, 64)
@@ -112,7 +112,7 @@ class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _step_flop(name: str, inputs: StageInputs, last: int) -> float:
     """Operations of a step near `last`, averaged over those with and those without a gradient penalty."""
-    stage = new_stage(name, inputs)
+    stage = meta_stage(name, inputs)
     penalty_every = getattr(getattr(inputs.recipe, name), "penalty_every", 1)
     with_penalty = max(penalty_every - 1, last - (last + 1) % penalty_every)
     counts = []

@@ -11,6 +11,7 @@ from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.recipe import Recipe
 from semantic_palette_training.stages import StageInputs, new_stage
 from semantic_palette_training.trainers.context import TrainContext
+from semantic_palette_training.trainers.loop import Stage
 
 _NUM_SCENES = 8
 
@@ -27,10 +28,16 @@ def rehearse(recipe: Recipe, stages: Sequence[str], world_size: int = 1) -> None
     for name in stages:
         if name == "palette":
             continue
-        new_stage(name, inputs)
+        meta_stage(name, inputs)
         config = getattr(recipe, name)
         for phase in getattr(config, "phases", (config,)):
             processes.shards(phase.batch_size)
+
+
+def meta_stage(name: str, inputs: StageInputs) -> Stage:
+    """A stage whose networks are made on the meta device, not moved there: weights are neither drawn nor held."""
+    with torch.device("meta"):
+        return new_stage(name, inputs)
 
 
 def meta_inputs(recipe: Recipe) -> StageInputs:
