@@ -25,13 +25,13 @@ layouts, z_image and images.
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from semantic_palette._operation_specs import check_operations
+from semantic_palette._strict_json import inner_path, sha256_digest, strict_object
 from semantic_palette.errors import BundleError, InvalidInputError, shorten
 from semantic_palette.label_space import LabelSpace
 
@@ -42,7 +42,6 @@ READABLE_SCHEMAS = (1, 2)
 BATCH_AXIS = "batch"
 """What the shapes of a manifest call the axis whose size is free."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -149,7 +148,7 @@ class Manifest:
                 an operation is not as the head of this module says.
         """
         schema = _schema_version(data)
-        top = _object(data, "manifest", _TYPES, _NEW_TYPES if schema > 1 else {})
+        top = strict_object(data, "manifest", _TYPES, _NEW_TYPES if schema > 1 else {})
         try:
             label_space = LabelSpace.from_json(top["label_space"])
         except InvalidInputError as error:
@@ -267,40 +266,23 @@ def _schema_version(data: object) -> int:
     return version
 
 
-def _object(
-    data: object, where: str, types: Mapping[str, type], optional: Mapping[str, type] | None = None
-) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise BundleError(f"{where}: {shorten(data)} is not allowed; an object is")
-    types = {**types, **{key: value for key, value in (optional or {}).items() if key in data}}
-    for key in sorted(types.keys() - data.keys()):
-        raise BundleError(f"{where}.{key} is missing")
-    for key in sorted(data.keys() - types.keys()):
-        raise BundleError(f"{where}.{key} is not a known key")
-    for key, expected in types.items():
-        # Not isinstance: a JSON `true` is an int to Python.
-        if type(data[key]) is not expected:
-            raise BundleError(f"{where}.{key}: {shorten(data[key])} is not allowed; {expected.__name__} is")
-    return data
-
-
 def _file(data: object, where: str) -> FileEntry:
-    entry = _object(data, where, _FILE_TYPES)
-    return FileEntry(_path(entry["file"], f"{where}.file"), _digest(entry["sha256"], f"{where}.sha256"))
+    entry = strict_object(data, where, _FILE_TYPES)
+    return FileEntry(inner_path(entry["file"], f"{where}.file"), sha256_digest(entry["sha256"], f"{where}.sha256"))
 
 
 def _model(data: object, where: str, schema: int) -> ModelEntry:
-    entry = _object(data, where, _MODEL_TYPES, _NEW_MODEL_TYPES if schema > 1 else {})
+    entry = strict_object(data, where, _MODEL_TYPES, _NEW_MODEL_TYPES if schema > 1 else {})
     external = {
-        _path(file, f"{where}.external_files"): _digest(sha256, f"{where}.external_files[{file}]")
+        inner_path(file, f"{where}.external_files"): sha256_digest(sha256, f"{where}.external_files[{file}]")
         for file, sha256 in entry["external_files"].items()
     }
     for key, value in entry.get("attributes", {}).items():
         if not isinstance(value, str):
             raise BundleError(f"{where}.attributes[{key}]: {shorten(value)} is not allowed; str is")
     return ModelEntry(
-        file=_path(entry["file"], f"{where}.file"),
-        sha256=_digest(entry["sha256"], f"{where}.sha256"),
+        file=inner_path(entry["file"], f"{where}.file"),
+        sha256=sha256_digest(entry["sha256"], f"{where}.sha256"),
         external_files=external,
         inputs=[_spec(spec, f"{where}.inputs[{i}]") for i, spec in enumerate(entry["inputs"])],
         outputs=[_spec(spec, f"{where}.outputs[{i}]") for i, spec in enumerate(entry["outputs"])],
@@ -311,22 +293,8 @@ def _model(data: object, where: str, schema: int) -> ModelEntry:
 
 
 def _spec(data: object, where: str) -> TensorSpec:
-    entry = _object(data, where, _SPEC_TYPES)
+    entry = strict_object(data, where, _SPEC_TYPES)
     for size in entry["shape"]:
         if type(size) not in (int, str):
             raise BundleError(f"{where}.shape: {shorten(size)} is not allowed; a size or the name of a free axis is")
     return TensorSpec(**entry)
-
-
-def _path(file: str, where: str) -> str:
-    path = PurePosixPath(file)
-    outside = path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file
-    if outside or not path.parts:
-        raise BundleError(f"{where}: {shorten(file)} is not allowed; a path within the bundle is")
-    return file
-
-
-def _digest(sha256: object, where: str) -> str:
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise BundleError(f"{where}: {shorten(sha256)} is not allowed; 64 lower-case hex digits are")
-    return sha256

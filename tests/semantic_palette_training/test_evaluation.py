@@ -9,10 +9,12 @@ from semantic_palette.budget import integer_budget
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.evaluation import (
+    EditResults,
     evaluate_layouts,
     frechet_distance,
     frechet_segmentation_distance,
     measure_adherence,
+    measure_edits,
 )
 
 
@@ -140,3 +142,30 @@ def test_sizes_out_of_range_are_refused(palette_model, field, value):
     arguments = {"count": 8, "batch_size": 4} | {field: value}
     with pytest.raises(InvalidInputError, match=f"{field}: {value}"):
         evaluate_layouts(budget_generator, palette_model, np.eye(4), latent_size=2, **arguments)
+
+
+def test_edits_are_measured_in_their_regions():
+    """Two edits of 2 x 4 pixels over 3 classes: one that meets its palette, one that changes nothing."""
+    before = np.array([[[0, 0, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [1, 1, 2, 2]]], np.uint8)
+    mask = np.array([[[1, 1, 0, 0], [1, 1, 0, 0]], [[0, 0, 0, 0], [1, 1, 1, 1]]], np.uint8)
+    after = before.copy()
+    after[0] = [[1, 1, 0, 0], [2, 2, 0, 0]]
+    requested = np.array([[0.0, 0.5, 0.5], [0.25, 0.75, 0.0]])
+    quality = measure_edits(EditResults(before[[i]], mask[[i]], requested[[i]], after[[i]]) for i in range(2))
+
+    def kl(shares, achieved):
+        smoothed = (np.array(achieved) + 1e-6) / (1 + 3e-6)
+        return sum(t * np.log(t / q) for t, q in zip(shares, smoothed, strict=True) if t > 0)
+
+    kls = [kl(requested[0], [0, 0.5, 0.5]), kl(requested[1], [0, 0.5, 0.5])]
+    assert quality.count == 2
+    assert quality.kl_mean == pytest.approx(np.mean(kls))
+    assert quality.kl_median == pytest.approx(np.median(kls))
+    assert quality.kl_worst == pytest.approx(kls[1])
+    assert quality.kl_unedited == pytest.approx((kl(requested[0], [1, 0, 0]) + kls[1]) / 2)
+    assert quality.changed == pytest.approx(0.5)
+
+
+def test_no_edits_are_refused():
+    with pytest.raises(InvalidInputError, match="at least one edit"):
+        measure_edits([])

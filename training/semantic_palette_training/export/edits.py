@@ -3,7 +3,7 @@
 Shape suffixes: B batch, N scenes, K classes, E = K + 1 (background last), H and W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,27 +32,29 @@ class NaturalEdits:
     """The palettes that the regions shall have."""
 
 
-def natural_edits(labels_NHW: Labels, rows: Sequence[int], num_classes: int, budget: Budget, seed: int) -> NaturalEdits:
+def natural_edits(
+    labels_NHW: Labels, rows: Mapping[int, int], num_classes: int, budget: Budget, seed: int
+) -> NaturalEdits:
     """Edits of some layouts.
 
     Args:
         labels_NHW: real layouts.
-        rows: which of them are edited; each gets its own box and target, whatever else is in the batch.
+        rows: sample to the layout that is edited. Box and target are the sample's, whatever else is in the batch.
         num_classes: K.
-        budget: of the editor; with additions, every other edit is of the whole frame, as of faces.
+        budget: of the editor; with additions, half of the edits are of the whole frame, as those of faces.
         seed: of boxes and targets.
     """
     masks = np.zeros((len(rows), *labels_NHW.shape[1:]), np.bool_)
     requested, palettes = [], []
-    for mask_HW, row in zip(masks, rows, strict=True):
-        draws = uniforms(seed, row, "box", 6)
+    for mask_HW, (sample, row) in zip(masks, rows.items(), strict=True):
+        draws = uniforms(seed, sample, "box", 6)
         whole = budget is Budget.ADDITIONS and draws[5] < 0.5
         mask_HW[... if whole else _box(draws, mask_HW.shape)] = True
         other = (row + 1 + int(draws[4] * (len(labels_NHW) - 1))) % len(labels_NHW)
         requested_K, present_K = (region_palette(labels_NHW[i], mask_HW, num_classes) for i in (other, row))
         requested.append(requested_K)
         palettes.append(editor_palette(budget, requested_K, present_K, float(mask_HW.mean())))
-    labels = np.ascontiguousarray(labels_NHW[np.asarray(rows)])
+    labels = np.ascontiguousarray(labels_NHW[list(rows.values())])
     return NaturalEdits(labels, masks.astype(np.uint8), np.stack(palettes), np.stack(requested))
 
 

@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, S style size, H and W pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,10 @@ class InputSource:
 
         Args:
             name: of the operation.
-            samples: indices; a sample is the same in every batch, but for which scene it has (`scene_rows`).
+            samples: indices; a sample is the same in every batch, but for the looks that it borrows of others.
         """
         operation = self._operations[name]
-        drawn = self._noise(operation, samples) | self._scene_inputs(name, self.scene_rows(samples))
+        drawn = self._noise(operation, samples) | self._scene_inputs(name, samples)
         if name in ("layout", "layout_scores"):
             drawn["palette"] = self._palettes(samples)
         return {spec.name: drawn[spec.name] for spec in operation.inputs}
@@ -67,12 +67,13 @@ class InputSource:
     def _palettes(self, samples: range) -> NDArray[np.float32]:
         return self._palette_model.sample(self._seed, samples.start, len(samples)).palettes.astype(np.float32)
 
-    def _scene_inputs(self, name: str, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-        scenes, num_classes = self._scenes, self._scenes.label_space.num_classes
-        labels, images = (np.ascontiguousarray(array[np.asarray(rows)]) for array in (scenes.labels, scenes.images))
+    def _scene_inputs(self, name: str, samples: range) -> dict[str, NDArray[Any]]:
+        scenes, num_classes, rows = self._scenes, self._scenes.label_space.num_classes, self.scene_rows(samples)
+        labels, images = (np.ascontiguousarray(array[rows]) for array in (scenes.labels, scenes.images))
         if name == "editor":
             budget = Budget.of(self._operations[name].attributes)
-            edits = natural_edits(scenes.labels, rows, num_classes, budget, self._seed)
+            chosen = dict(zip(samples, rows, strict=True))
+            edits = natural_edits(scenes.labels, chosen, num_classes, budget, self._seed)
             return {"labels": edits.labels_BHW, "mask": edits.mask_BHW, "palette": edits.palette_BE}
         if name == "image" and "style_encoder" in self._operations:
             return {"labels": labels, "styles": self._styles(images, labels)}

@@ -5,6 +5,8 @@ from typing import Any
 from semantic_palette.manifest import Manifest
 
 SAMPLE_SHEET = "sample_sheet.png"
+#: Below, a card says what little training means.
+_LONG_TRAINING_HOURS = 24
 #: Table 4 of the paper, last row: Cityscapes at 128x256 after 268,000 iterations.
 PAPER_KL, PAPER_FSD = 0.07, 25.3
 
@@ -32,7 +34,7 @@ _PARTS = {
     "layout": "a generator of layouts",
     "editor": "an editor of layouts",
     "image": "a generator of images from layouts",
-    "style_encoder": "an encoder of looks, with a bank of them,",
+    "style_encoder": "an encoder of looks and a bank of them",
 }
 
 
@@ -47,8 +49,8 @@ def _what(manifest: Manifest) -> str:
     return f"""
 # {manifest.name}, version {manifest.version}
 
-Labelled scenes that follow class proportions (Le Moing et al., "Semantic Palette", CVPR 2021): {", ".join(parts)} and
-a mixture model of palettes.
+Labelled scenes that follow class proportions (Le Moing et al., "Semantic Palette", CVPR 2021): {", ".join(parts)}
+and a mixture model of palettes.
 
 ![what the bundle makes of its first samples]({SAMPLE_SHEET})
 
@@ -99,7 +101,8 @@ def _training(manifest: Manifest) -> str:
 {chr(10).join(rows)}
 
 Pauses between sessions are left out of the time. The palette model is a mixture of Gaussians: {mixture}.
-The weights are exponential moving averages. The resolved recipe is in `manifest.json`.
+The weights are exponential moving averages, unless a stage's `average_decay` is 0. The resolved recipe is in
+`manifest.json`.
 """
 
 
@@ -172,7 +175,7 @@ def _parity(parity: dict[str, Any]) -> str:
     return f"""
 ## Agreement with the trained networks
 
-Worst of batch sizes {sizes}, random inputs. Identical images count as 100 dB.
+Worst of batch sizes {sizes}, inputs as in use. Identical images count as 100 dB.
 Serving decides anew, on the golden samples and on its own machine, which engines and precisions it accepts.
 
 | Operation | Engine | Agreement | Accepted |
@@ -190,11 +193,15 @@ def _agreement(metrics: dict[str, Any]) -> str:
 
 def _limits(manifest: Manifest) -> str:
     stages = manifest.training["stages"].values()
-    minutes = sum(record["seconds"] for record in stages if "seconds" in record) / 60
+    hours = sum(record["seconds"] for record in stages if "seconds" in record) / 3600
     scenes = manifest.data["scenes"]["train"]
-    limits = [
-        f"The networks trained for {minutes:.0f} minutes in all, where published ones train for days: expect blurry "
-        "textures, and small objects that are smeared or missing.",
+    limits = []
+    if hours < _LONG_TRAINING_HOURS:
+        limits.append(
+            f"The networks trained for {60 * hours:.0f} minutes in all, where published ones train for days: expect "
+            "blurry textures, and small objects that are smeared or missing."
+        )
+    limits += [
         f"Scenes are {manifest.height}x{manifest.width}, and nothing finer was learned.",
         f"What the {scenes} training scenes lack cannot be generated, and few scenes are repeated more than many.",
     ]

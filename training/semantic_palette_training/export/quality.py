@@ -117,12 +117,11 @@ def _measure_exact(root: Path, layout: Operation, palette_model: PaletteModel, c
 
 
 def _edits(root: Path, editor: Operation, heldout: Scenes, count: int) -> Iterator[EditResults]:
-    """Natural edits of held-out scenes, each scene as often as the next one."""
+    """Natural edits of held-out scenes, one after the other and again from the first."""
     engine, budget = onnxruntime_engine(root / "editor.onnx"), Budget.of(editor.attributes)
     for index in range(count):
-        # A seed of its own for each round over the scenes: other boxes, targets and noise.
-        rounds, row = divmod(index, len(heldout))
-        edits = natural_edits(heldout.labels, [row], heldout.label_space.num_classes, budget, QUALITY_SEED + rounds)
+        rows = {index: index % len(heldout)}
+        edits = natural_edits(heldout.labels, rows, heldout.label_space.num_classes, budget, QUALITY_SEED)
         z_BZ = standard_normal(QUALITY_SEED, index, "edit", (editor.latent_size(),))[None]
         edited = engine.run(
             {"z": z_BZ, "labels": edits.labels_BHW, "mask": edits.mask_BHW, "palette": edits.palette_BE}
