@@ -15,7 +15,7 @@ from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.data.soften import soften
 from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.losses.conditional import conditional_losses
-from semantic_palette_training.losses.wgan import critic_loss, generator_loss, gradient_penalty
+from semantic_palette_training.losses.wgan import gradient_penalty
 from semantic_palette_training.models.progressive import LayoutGenerator, ProgressiveConfig
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
 from semantic_palette_training.scene_shape import SceneShape
@@ -118,7 +118,7 @@ def _literal_step(stage: LayoutTrainer) -> None:
     palettes, z = stage.batches.palettes(draw, shard), stage.batches.latents(draw, shard)
     outputs = stage.generator(z, palettes, 1, 1.0)
     fake = stage.batches.fake(draw, shard, outputs[-1].soft_BKHW)
-    loss = generator_loss(stage.discriminator(fake, 1, 1.0, palettes))
+    loss = -stage.discriminator(fake, 1, 1.0, palettes).mean()
     if stage.config.conditional == "saa_losses":
         loss = loss + 2.0 * sum(conditional_losses(outputs))
     stage.optimisers[0].zero_grad()
@@ -127,7 +127,7 @@ def _literal_step(stage: LayoutTrainer) -> None:
     real, fake = stage.batches.real(draw, shard, 1), fake.detach()
     shares = real.mean(dim=(2, 3))
     stage.optimisers[1].zero_grad()
-    loss = critic_loss(stage.discriminator(real, 1, 1.0, shares), stage.discriminator(fake, 1, 1.0, palettes))
+    loss = stage.discriminator(fake, 1, 1.0, palettes).mean() - stage.discriminator(real, 1, 1.0, shares).mean()
     mix = stage.batches.mix(draw, shard)
     penalty = gradient_penalty(lambda x: stage.discriminator(x, 1, 1.0, shares), real, fake, mix)
     (loss + 10.0 * penalty).backward()

@@ -4,15 +4,27 @@ import numpy as np
 import pytest
 import torch
 
-from semantic_palette_training.losses.wgan import critic_loss, generator_loss, gradient_penalty
+from semantic_palette_training.losses.wgan import gradient_penalty
 from semantic_palette_training.models.progressive import LayoutDiscriminator, ProgressiveConfig
 from semantic_palette_training.scene_shape import SceneShape
+from semantic_palette_training.trainers.critic import judge_fakes, judge_reals
 
 
-def test_losses_are_differences_of_means() -> None:
-    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
-    assert float(critic_loss(real, fake)) == pytest.approx(-0.5 - 2.0)
-    assert float(generator_loss(fake)) == pytest.approx(0.5)
+def test_what_is_judged_leaves_the_gradients_of_differences_of_means() -> None:
+    """Of f(x) = w . x: the critic's loss is mean f(fake) - mean f(real), the generator's -mean f(fake)."""
+    weight = torch.randn(1, 2, 2, 4, requires_grad=True)
+    real, fake = torch.randn(3, 2, 2, 4), torch.randn(3, 2, 2, 4)
+
+    def scores(x_BKHW: torch.Tensor) -> torch.Tensor:
+        return (x_BKHW * weight).sum(dim=(1, 2, 3))
+
+    score, gradient = judge_fakes(scores, fake, 0.25)
+    torch.testing.assert_close(score, scores(fake).mean().detach())
+    torch.testing.assert_close(gradient, (-0.25 / 3 * weight.detach()).expand(3, -1, -1, -1))
+    assert weight.grad is not None
+    torch.testing.assert_close(weight.grad, 0.25 * fake.mean(dim=0, keepdim=True))
+    torch.testing.assert_close(judge_reals(scores, real, 0.25), scores(real).mean().detach())
+    torch.testing.assert_close(weight.grad, 0.25 * (fake - real).mean(dim=0, keepdim=True))
 
 
 def test_penalty_of_a_linear_critic_is_known_everywhere() -> None:

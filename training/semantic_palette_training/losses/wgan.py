@@ -1,4 +1,4 @@
-"""Wasserstein objective with gradient penalty (Gulrajani et al., 2017), as section 3.2 uses it.
+"""The gradient penalty of Wasserstein GANs (Gulrajani et al., 2017), as section 3.2 uses it.
 
 Shape suffixes: B batch, K classes, H and W pixels.
 """
@@ -9,16 +9,6 @@ import torch
 from torch import Tensor
 
 from semantic_palette_training.precision import at_least_float32
-
-
-def critic_loss(real_scores_B: Tensor, fake_scores_B: Tensor) -> Tensor:
-    """Negated estimate of the Wasserstein distance, which the discriminator minimises."""
-    return at_least_float32(fake_scores_B).mean() - at_least_float32(real_scores_B).mean()
-
-
-def generator_loss(fake_scores_B: Tensor) -> Tensor:
-    """What the generator minimises."""
-    return -at_least_float32(fake_scores_B).mean()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real_BKHW: Tensor, fake_BKHW: Tensor, mix_B: Tensor) -> Tensor:

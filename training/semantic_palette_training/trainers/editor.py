@@ -24,23 +24,22 @@ from semantic_palette_training.losses.novelty import inverse_difference_loss, no
 from semantic_palette_training.losses.wgan import gradient_penalty
 from semantic_palette_training.models.editor import EditorOutput, LayoutEditor, generated_of
 from semantic_palette_training.models.progressive import LayoutDiscriminator
-from semantic_palette_training.precision import at_least_float32
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.calibration import calibrated
 from semantic_palette_training.trainers.context import Shard, TrainContext
+from semantic_palette_training.trainers.critic import judge_fakes, judge_reals
 from semantic_palette_training.trainers.edit_batches import EditBatch, EditDraws, edit_batch
 from semantic_palette_training.trainers.edit_sheet import SHEET_ROWS, edit_sheet
 from semantic_palette_training.trainers.editor_config import EditorTrainConfig
 from semantic_palette_training.trainers.ema import ExponentialAverage
 from semantic_palette_training.trainers.export_state import export_state
 from semantic_palette_training.trainers.metrics import MetricSum, hard_kl
+from semantic_palette_training.trainers.palette_pool import palette_pool
 from semantic_palette_training.trainers.phases import Phase, images_seen, position, total_steps
 from semantic_palette_training.trainers.randomness import step_generator
 from semantic_palette_training.trainers.scene_store import SceneStore
 
 __all__ = ["EditorTrainConfig", "EditorTrainer"]
-
-_PALETTE_POOL = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +92,7 @@ class EditorTrainer:
         ]
         self.store = SceneStore(train, context.device, images=False)
         self.sheet_store = SceneStore(validation, context.device, images=False)
-        from_data = config.palette_source == "data"
-        pool = train.palettes() if from_data else palettes.sample(config.seed, 0, _PALETTE_POOL).palettes
-        self.targets_MK = torch.from_numpy(pool.astype(np.float32)).to(context.device)
+        self.targets_MK = palette_pool(config.palette_source, config.seed, train, palettes, context.device)
         self.total_steps = total_steps(config.phases)
         self.step_index = 0
 
@@ -116,7 +113,7 @@ class EditorTrainer:
         ]
         self._update(0, self.generator)
         for made in edited:
-            self._judge(made, phase, fade, metrics)
+            self._judge(made, phase, metrics)
         self._update(1, self.discriminator)
         self.average.update(self.generator, self.step_index)
         self.step_index += 1
@@ -128,17 +125,13 @@ class EditorTrainer:
             outputs = self.generator(batch.z_BZ, batch.layout_BKHW, batch.palette_BE, phase.level, fade)
         terms = self._terms(batch, outputs)
         merged_BKHW = outputs[-1].merged_BKHW
-        leaf_BKHW = merged_BKHW.detach().requires_grad_(True)
-        score = self._mean_score(leaf_BKHW, phase, fade)
-        (shard.weight * score).backward()  # type: ignore[no-untyped-call]
-        assert leaf_BKHW.grad is not None
+        score, gradient_BKHW = judge_fakes(self._scores, merged_BKHW, shard.weight)
         weights = self.config.weights(phase)
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        # The critic's score goes up for the critic and down for the editor, whose loss is its negative.
-        torch.autograd.backward([merged_BKHW, shard.weight * loss], [-leaf_BKHW.grad, torch.ones_like(loss)])
+        torch.autograd.backward([merged_BKHW, shard.weight * loss], [gradient_BKHW, torch.ones_like(loss)])
         kl = hard_kl(outputs[-1].generated.soft_BKHW.detach(), batch.palette_BE)
         metrics.add(shard.weight, adversarial=-score, critic=score, level=float(phase.level), kl=kl, **terms)
-        return _Edited(shard, batch, leaf_BKHW.detach())
+        return _Edited(shard, batch, merged_BKHW.detach())
 
     def _terms(self, batch: EditBatch, outputs: Sequence[EditorOutput]) -> dict[str, Tensor]:
         """Losses of the editor beside the adversarial one, by name."""
@@ -154,31 +147,26 @@ class EditorTrainer:
                 terms["novelty"] = inverse_difference_loss(last.merged_BKHW, batch.layout_BKHW)
         return terms
 
-    def _judge(self, edited: _Edited, phase: Phase, fade: float, metrics: MetricSum) -> None:
+    def _judge(self, edited: _Edited, phase: Phase, metrics: MetricSum) -> None:
         """Add the discriminator's gradients of real layouts and of the penalty."""
         weight, labels_BHW = edited.shard.weight, edited.batch.labels_BHW
         real_BKHW = soften(
             labels_BHW, self.shape.num_classes, self.config.sigma(phase.level), self.config.soften_keep
         ).contiguous(memory_format=torch.channels_last)
-        score = self._mean_score(real_BKHW, phase, fade)
-        (-weight * score).backward()  # type: ignore[no-untyped-call]
-        metrics.add(weight, critic=-score)
+        metrics.add(weight, critic=-judge_reals(self._scores, real_BKHW, weight))
         if (self.step_index + 1) % self.config.penalty_every == 0:
             with self.context.autocast(self.config.autocast):
-                penalty = gradient_penalty(
-                    lambda x_BKHW: self.discriminator(x_BKHW, phase.level, fade),
-                    real_BKHW,
-                    edited.merged_BKHW,
-                    edited.batch.penalty_B,
-                )
+                penalty = gradient_penalty(self._scores, real_BKHW, edited.merged_BKHW, edited.batch.penalty_B)
             scale = weight * self.config.penalty_weight * self.config.penalty_every
             (scale * penalty).backward()  # type: ignore[no-untyped-call]
             metrics.add(weight, penalty=penalty)
 
-    def _mean_score(self, layout_BKHW: Tensor, phase: Phase, fade: float) -> Tensor:
+    def _scores(self, layout_BKHW: Tensor) -> Tensor:
+        """The discriminator's scores [B] as it is in this step."""
+        phase, fade = position(self.config.phases, self.step_index)
         with self.context.autocast(self.config.autocast):
-            scores_B = self.discriminator(layout_BKHW, phase.level, fade)
-        return at_least_float32(scores_B).mean()
+            scores_B: Tensor = self.discriminator(layout_BKHW, phase.level, fade)
+        return scores_B
 
     def _update(self, index: int, network: torch.nn.Module) -> None:
         self.context.sum_gradients(network.parameters())

@@ -19,15 +19,15 @@ from semantic_palette_training.losses.conditional import conditional_terms
 from semantic_palette_training.losses.matching import soft_histogram
 from semantic_palette_training.losses.wgan import gradient_penalty
 from semantic_palette_training.models.progressive import LayoutDiscriminator, LayoutGenerator
-from semantic_palette_training.precision import at_least_float32
 from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.context import Shard, TrainContext
+from semantic_palette_training.trainers.critic import Scores, judge_fakes, judge_reals
 from semantic_palette_training.trainers.ema import ExponentialAverage
 from semantic_palette_training.trainers.export_state import export_state
 from semantic_palette_training.trainers.layout_batches import LayoutBatches, StepDraw
 from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
 from semantic_palette_training.trainers.metrics import MetricSum, hard_kl
-from semantic_palette_training.trainers.phases import Phase, images_seen, position, total_steps
+from semantic_palette_training.trainers.phases import images_seen, position, total_steps
 
 Feedback = Callable[[Shard, Tensor], Tensor]
 """Takes a shard and its generated layouts [B, K, H, W]; gives the gradient of a further loss with respect to them."""
@@ -121,11 +121,7 @@ class LayoutTrainer:
         terms = conditional_terms(self.config.conditional, outputs, palette_BK, multi_scale=self.config.multi_scale)
         soft_BKHW = outputs[-1].soft_BKHW
         seen_BKHW = self.batches.fake(draw, shard, soft_BKHW)
-        leaf_BKHW = seen_BKHW.detach().requires_grad_(True)
-        score = self._mean_score(leaf_BKHW, phase, fade, palette_BK)
-        (shard.weight * score).backward()  # type: ignore[no-untyped-call]
-        assert leaf_BKHW.grad is not None
-        gradient_BKHW = -leaf_BKHW.grad
+        score, gradient_BKHW = judge_fakes(self._scores(palette_BK), seen_BKHW, shard.weight)
         if feedback is not None:
             gradient_BKHW = gradient_BKHW + feedback(shard, seen_BKHW.detach())
         tensors, gradients = [seen_BKHW], [gradient_BKHW]
@@ -136,34 +132,35 @@ class LayoutTrainer:
         metrics.add(shard.weight, adversarial=-score, critic=score, level=float(phase.level), **terms)
         if self.config.generator.conditioning != "none":
             metrics.add(shard.weight, kl=hard_kl(soft_BKHW.detach(), palette_BK))
-        return LayoutFakes(shard, leaf_BKHW.detach(), palette_BK)
+        return LayoutFakes(shard, seen_BKHW.detach(), palette_BK)
 
     def judge(self, draw: StepDraw, fakes: LayoutFakes, metrics: MetricSum) -> None:
         """Add the discriminator's gradients of real layouts and of the penalty to what `generate` left."""
-        phase, fade = position(self.config.phases, self.step_index)
+        phase, _ = position(self.config.phases, self.step_index)
         weight = fakes.shard.weight
         real_BKHW = self.batches.real(draw, fakes.shard, phase.level)
         # A conditional critic judges generated layouts by what was asked for, real ones by what they have.
         palette_BK = soft_histogram(real_BKHW) if self.config.generator.discriminator_conditioning else None
-        score = self._mean_score(real_BKHW, phase, fade, palette_BK)
-        (-weight * score).backward()  # type: ignore[no-untyped-call]
-        metrics.add(weight, critic=-score)
+        scores = self._scores(palette_BK)
+        metrics.add(weight, critic=-judge_reals(scores, real_BKHW, weight))
         # Counted from the end of an interval, so that round-numbered points of the curves have a penalty to show.
         if (self.step_index + 1) % self.config.penalty_every == 0:
             with self.context.autocast(self.config.autocast):
-                penalty = gradient_penalty(
-                    lambda x_BKHW: self.discriminator(x_BKHW, phase.level, fade, palette_BK),
-                    real_BKHW,
-                    fakes.layout_BKHW,
-                    self.batches.mix(draw, fakes.shard),
-                )
+                mix_B = self.batches.mix(draw, fakes.shard)
+                penalty = gradient_penalty(scores, real_BKHW, fakes.layout_BKHW, mix_B)
             (weight * self.config.penalty_weight * self.config.penalty_every * penalty).backward()  # type: ignore[no-untyped-call]
             metrics.add(weight, penalty=penalty)
 
-    def _mean_score(self, layout_BKHW: Tensor, phase: Phase, fade: float, palette_BK: Tensor | None) -> Tensor:
-        with self.context.autocast(self.config.autocast):
-            scores_B = self.discriminator(layout_BKHW, phase.level, fade, palette_BK)
-        return at_least_float32(scores_B).mean()
+    def _scores(self, palette_BK: Tensor | None) -> Scores:
+        """The discriminator as it is in this step."""
+        phase, fade = position(self.config.phases, self.step_index)
+
+        def scores(layout_BKHW: Tensor) -> Tensor:
+            with self.context.autocast(self.config.autocast):
+                scores_B: Tensor = self.discriminator(layout_BKHW, phase.level, fade, palette_BK)
+            return scores_B
+
+        return scores
 
     def update_generator(self) -> None:
         """Update the generator by the gradients that its shards left on all processes."""

@@ -5,7 +5,6 @@ Shape suffixes: B batch, Z latent, K classes, H and W pixels, P palettes.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +15,10 @@ from semantic_palette_training.data.soften import one_hot, soften
 from semantic_palette_training.losses.gumbel import gumbel_noise, gumbel_softmax
 from semantic_palette_training.trainers.context import Shard, TrainContext
 from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
+from semantic_palette_training.trainers.palette_pool import palette_pool
 from semantic_palette_training.trainers.phases import position
 from semantic_palette_training.trainers.randomness import step_generator
 from semantic_palette_training.trainers.scene_store import SceneStore
-
-_PALETTE_POOL = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,7 @@ class LayoutBatches:
         self._config = config
         self._store = SceneStore(scenes, context.device, images=False)
         self._num_classes = scenes.label_space.num_classes
-        if config.palette_source == "data":
-            pool = scenes.palettes()
-        else:
-            pool = palettes.sample(config.seed, 0, _PALETTE_POOL).palettes
-        self.palettes_PK = torch.from_numpy(pool.astype(np.float32)).to(context.device)
+        self.palettes_PK = palette_pool(config.palette_source, config.seed, scenes, palettes, context.device)
         self._device = context.device
 
     def draw(self, step: int) -> StepDraw:
