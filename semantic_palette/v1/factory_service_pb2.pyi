@@ -78,12 +78,20 @@ class Provenance(_message.Message):
     def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., palette_origin: _Optional[_Union[_common_pb2.PaletteOrigin, str]] = ..., layout_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., image_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., service_version: _Optional[str] = ..., edit: _Optional[_Union[EditOrigin, _Mapping]] = ...) -> None: ...
 
 class EditOrigin(_message.Message):
-    __slots__ = ("seed", "index")
+    __slots__ = ("seed", "index", "source", "labels_sha256", "image_sha256", "edit")
     SEED_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
     seed: int
     index: int
-    def __init__(self, seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+    source: int
+    labels_sha256: str
+    image_sha256: str
+    edit: _common_pb2.LayoutEdit
+    def __init__(self, seed: _Optional[int] = ..., index: _Optional[int] = ..., source: _Optional[int] = ..., labels_sha256: _Optional[str] = ..., image_sha256: _Optional[str] = ..., edit: _Optional[_Union[_common_pb2.LayoutEdit, _Mapping]] = ...) -> None: ...
 
 class Pair(_message.Message):
     __slots__ = ("layout", "image", "requested", "achieved", "kl", "provenance")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from semantic_palette.v1 import common_pb2 as semantic__palette_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)semantic_palette/v1/palette_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"K\n\x14GetLabelSpaceRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\"X\n\nLabelClass\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x63olour\x18\x03 \x01(\r\x12\x11\n\tevaluated\x18\x04 \x01(\x08\x12\r\n\x05thing\x18\x05 \x01(\x08\"\xab\x01\n\x15GetLabelSpaceResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1f.semantic_palette.v1.LabelClass\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\"\xb5\x01\n\x15SamplePalettesRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x04\x12\x35\n\x0b\x63onstraints\x18\x05 \x01(\x0b\x32 .semantic_palette.v1.Constraints\"\x82\x01\n\x0eSampledPalette\x12-\n\x07palette\x18\x01 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\x32\n\x06origin\x18\x02 \x01(\x0e\x32\".semantic_palette.v1.PaletteOrigin\x12\r\n\x05index\x18\x03 \x01(\x04\"\x84\x01\n\x16SamplePalettesResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x35\n\x08palettes\x18\x02 \x03(\x0b\x32#.semantic_palette.v1.SampledPalette2\xe3\x01\n\x0ePaletteService\x12\x66\n\rGetLabelSpace\x12).semantic_palette.v1.GetLabelSpaceRequest\x1a*.semantic_palette.v1.GetLabelSpaceResponse\x12i\n\x0eSamplePalettes\x12*.semantic_palette.v1.SamplePalettesRequest\x1a+.semantic_palette.v1.SamplePalettesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)semantic_palette/v1/palette_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"K\n\x14GetLabelSpaceRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\"X\n\nLabelClass\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x63olour\x18\x03 \x01(\r\x12\x11\n\tevaluated\x18\x04 \x01(\x08\x12\r\n\x05thing\x18\x05 \x01(\x08\"\xdf\x01\n\x15GetLabelSpaceResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x1f.semantic_palette.v1.LabelClass\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x12\n\noperations\x18\x06 \x03(\t\x12\x13\n\x06styled\x18\x07 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_styled\"\xb5\x01\n\x15SamplePalettesRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x04\x12\x35\n\x0b\x63onstraints\x18\x05 \x01(\x0b\x32 .semantic_palette.v1.Constraints\"\x82\x01\n\x0eSampledPalette\x12-\n\x07palette\x18\x01 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\x32\n\x06origin\x18\x02 \x01(\x0e\x32\".semantic_palette.v1.PaletteOrigin\x12\r\n\x05index\x18\x03 \x01(\x04\"\x84\x01\n\x16SamplePalettesResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x35\n\x08palettes\x18\x02 \x03(\x0b\x32#.semantic_palette.v1.SampledPalette2\xe3\x01\n\x0ePaletteService\x12\x66\n\rGetLabelSpace\x12).semantic_palette.v1.GetLabelSpaceRequest\x1a*.semantic_palette.v1.GetLabelSpaceResponse\x12i\n\x0eSamplePalettes\x12*.semantic_palette.v1.SamplePalettesRequest\x1a+.semantic_palette.v1.SamplePalettesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABELCLASS']._serialized_start=177
   _globals['_LABELCLASS']._serialized_end=265
   _globals['_GETLABELSPACERESPONSE']._serialized_start=268
-  _globals['_GETLABELSPACERESPONSE']._serialized_end=439
-  _globals['_SAMPLEPALETTESREQUEST']._serialized_start=442
-  _globals['_SAMPLEPALETTESREQUEST']._serialized_end=623
-  _globals['_SAMPLEDPALETTE']._serialized_start=626
-  _globals['_SAMPLEDPALETTE']._serialized_end=756
-  _globals['_SAMPLEPALETTESRESPONSE']._serialized_start=759
-  _globals['_SAMPLEPALETTESRESPONSE']._serialized_end=891
-  _globals['_PALETTESERVICE']._serialized_start=894
-  _globals['_PALETTESERVICE']._serialized_end=1121
+  _globals['_GETLABELSPACERESPONSE']._serialized_end=491
+  _globals['_SAMPLEPALETTESREQUEST']._serialized_start=494
+  _globals['_SAMPLEPALETTESREQUEST']._serialized_end=675
+  _globals['_SAMPLEDPALETTE']._serialized_start=678
+  _globals['_SAMPLEDPALETTE']._serialized_end=808
+  _globals['_SAMPLEPALETTESRESPONSE']._serialized_start=811
+  _globals['_SAMPLEPALETTESRESPONSE']._serialized_end=943
+  _globals['_PALETTESERVICE']._serialized_start=946
+  _globals['_PALETTESERVICE']._serialized_end=1173
 # @@protoc_insertion_point(module_scope)

@@ -28,18 +28,22 @@ class LabelClass(_message.Message):
     def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., colour: _Optional[int] = ..., evaluated: _Optional[bool] = ..., thing: _Optional[bool] = ...) -> None: ...
 
 class GetLabelSpaceResponse(_message.Message):
-    __slots__ = ("bundle", "name", "classes", "height", "width")
+    __slots__ = ("bundle", "name", "classes", "height", "width", "operations", "styled")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    STYLED_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleIdentity
     name: str
     classes: _containers.RepeatedCompositeFieldContainer[LabelClass]
     height: int
     width: int
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., name: _Optional[str] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
+    operations: _containers.RepeatedScalarFieldContainer[str]
+    styled: bool
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleIdentity, _Mapping]] = ..., name: _Optional[str] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., operations: _Optional[_Iterable[str]] = ..., styled: _Optional[bool] = ...) -> None: ...
 
 class SamplePalettesRequest(_message.Message):
     __slots__ = ("bundle", "count", "seed", "first_index", "constraints")

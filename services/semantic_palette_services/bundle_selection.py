@@ -37,6 +37,18 @@ class BundleView(Protocol):
         """Width of layouts and images in pixels."""
 
 
+class BundleContent(BundleView, Protocol):
+    """A bundle on disk here, of which more is known than every service needs."""
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Models that it has, served or not."""
+
+    @property
+    def styled(self) -> bool:
+        """Whether its images have the look of a reference where one is given."""
+
+
 class BundleMismatchError(SemanticPaletteError):
     """The request is pinned to another digest than the one that is served.
 

@@ -238,6 +238,20 @@ async def test_styled_pairs_keep_the_look_of_every_class(
 
 
 @asynchronous
+async def test_the_look_of_a_source_is_encoded_once(
+    faces_root: Path, labels: NDArray[np.uint8], photo: NDArray[np.uint8]
+) -> None:
+    sources = [source(labels, photo), source(labels, photo[::-1])]
+    async with serving(faces_root) as (server, stubs):
+        await edits(stubs, *sources, count=24)
+        assert sample(server, "semantic_palette_batch_size_sum", model="image") == 24
+        assert sample(server, "semantic_palette_batch_size_sum", model="style_encoder") == 2
+        # The next call brings its sources anew; what it gets is not what somebody else's source looked like.
+        await edits(stubs, source(labels, photo[:, ::-1]), count=2)
+        assert sample(server, "semantic_palette_batch_size_sum", model="style_encoder") == 3
+
+
+@asynchronous
 async def test_styled_images_borrow_a_look_by_seed_and_index(
     faces_root: Path, tiny: Tiny, labels: NDArray[np.uint8], photo: NDArray[np.uint8]
 ) -> None:

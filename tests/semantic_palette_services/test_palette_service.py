@@ -34,6 +34,7 @@ def test_the_label_space_of_the_bundle(stubs: Stubs, tiny: Tiny, tiny_files: Bun
     space = tiny.label_space()
     assert (response.bundle.name, response.bundle.version, response.bundle.digest) == ("tiny", "1", tiny_files.digest)
     assert (response.height, response.width) == (tiny.height, tiny.width)
+    assert (list(response.operations), response.styled) == (["image", "layout", "layout_scores"], False)
     assert [(entry.id, entry.name) for entry in response.classes] == [(c.id, c.name) for c in space.classes]
     red, green, blue = space.classes[2].colour
     assert response.classes[2].colour == red * 65536 + green * 256 + blue

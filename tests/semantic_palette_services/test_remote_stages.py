@@ -6,15 +6,23 @@ import asyncio
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf.message import Message
 from grpc import aio
 from grpc_helpers import asynchronous
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.label_space import STREETS
 from semantic_palette.v1 import common_pb2 as common
+from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
+from semantic_palette.v1 import palette_service_pb2 as palette
+from semantic_palette_services.encoding import ImageEncoding, ImageFormat
+from semantic_palette_services.factory.remote_stages import RemoteImageStage, RemotePaletteStage
 from semantic_palette_services.factory.stage_channel import StageAnswerError, StageChannel, StageUnavailableError
+from semantic_palette_services.factory.stages import ImageTask, PinnedBundle
+from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.server.errors import status_of
 
 Code = grpc.StatusCode
@@ -69,6 +77,59 @@ async def test_a_call_lasts_no_longer_than_the_caller_and_the_stage_allow() -> N
     assert await outcome(method, 60.0) == STAGE_TIMEOUT
     assert await outcome(method, 5.0) == pytest.approx(5.0, abs=0.5)
     assert await outcome(method, -1.0) == 0.0
+
+
+class RecordingChannel(StageChannel):
+    """Keeps what is asked, and answers with a given message."""
+
+    def __init__(self, answer: Message) -> None:
+        super().__init__("image:50051", STAGE_TIMEOUT)
+        self.answer = answer
+        self.requests: list[Any] = []
+
+    async def ask(self, method: Any, request: Message, deadline: float | None, read: Any) -> Any:
+        async def reply(asked: Message, *, timeout: float) -> Message:
+            self.requests.append(asked)
+            return self.answer
+
+        return await super().ask(reply, request, deadline, read)
+
+
+def pinned(styled: bool | None) -> PinnedBundle:
+    return PinnedBundle("tiny", "1", "0" * 64, STREETS, 4, 8, None, styled)
+
+
+def image_task() -> ImageTask:
+    labels, photo = np.zeros((4, 8), np.uint8), np.zeros((4, 8, 3), np.uint8)
+    reference = StyleReference(photo, labels)
+    return ImageTask(labels, 1, 2, ImageEncoding(ImageFormat.RAW), deterministic=False, reference=reference)
+
+
+def image_answer(height: int = 4, width: int = 8) -> image.TranslateLayoutsResponse:
+    raw = common.Image(format=common.IMAGE_FORMAT_RAW, height=height, width=width, data=bytes(height * width * 3))
+    return image.TranslateLayoutsResponse(images=[raw])
+
+
+@pytest.mark.parametrize(("styled", "sent"), [(True, True), (False, False), (None, True)])
+@asynchronous
+async def test_references_travel_only_where_they_count(styled: bool | None, sent: bool) -> None:
+    channel = RecordingChannel(image_answer())
+    await RemoteImageStage(channel).translate(pinned(styled), image_task(), None)
+    await channel.close()
+    assert [request.items[0].HasField("reference") for request in channel.requests] == [sent]
+
+
+@pytest.mark.parametrize("styled", [True, False, None])
+@asynchronous
+async def test_the_palette_service_says_what_the_bundle_has(styled: bool | None) -> None:
+    classes = [palette.LabelClass(id=0, name="road"), palette.LabelClass(id=1, name="sky")]
+    answer = palette.GetLabelSpaceResponse(classes=classes, name="two", height=4, width=8, styled=styled)
+    answer.operations.extend([] if styled is None else ["editor", "image"])
+    channel = RecordingChannel(answer)
+    bundle = await RemotePaletteStage(channel).pin("", "", None)
+    await channel.close()
+    assert bundle.styled is styled
+    assert bundle.operations == (None if styled is None else {"editor", "image"})
 
 
 @asynchronous

@@ -26,7 +26,7 @@ from semantic_palette_services.factory.stages import (
     StagedImage,
     Stages,
 )
-from semantic_palette_services.image.operation import StyleReference
+from semantic_palette_services.image.style_cache import StyleReference
 
 
 class PairEditor:
@@ -48,10 +48,13 @@ class PairEditor:
         self._bundle = bundle
         self._job = job
         self._deadline = deadline
+        # One object a source for as long as the stream lasts: its styles are encoded once, not for every edit.
+        self._references = [StyleReference(source.image, source.labels) for source in job.sources]
 
     async def make(self, index: int) -> EditedPair:
         """See `PairMaker.make`."""
-        job, source = self._job, self._job.sources[index % len(self._job.sources)]
+        job, position = self._job, index % len(self._job.sources)
+        source = job.sources[position]
         edit = EditTask(source.labels, source.mask, source.edit, job.seed, index, job.deterministic)
         edited = await self._stages.layout.edit(self._bundle, edit, self._deadline)
         # The whole edited scene is drawn, so that what is new fits what surrounds it; then the old surroundings return.
@@ -61,7 +64,7 @@ class PairEditor:
             source.index,
             ImageEncoding(ImageFormat.RAW),
             job.deterministic,
-            StyleReference(source.image, source.labels),
+            self._references[position],
         )
         staged = await self._stages.image.translate(self._bundle, task, self._deadline)
         image = await self._pool.run(_compose, source, staged.image, job.image_encoding)

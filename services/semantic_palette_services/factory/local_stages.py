@@ -39,7 +39,16 @@ class LocalPaletteStage:
         """See `PaletteStage.pin`."""
         bundle = self._operation.bundle
         check_selection(bundle, name, digest)
-        return PinnedBundle(bundle.name, bundle.version, bundle.digest, bundle.label_space, bundle.height, bundle.width)
+        return PinnedBundle(
+            bundle.name,
+            bundle.version,
+            bundle.digest,
+            bundle.label_space,
+            bundle.height,
+            bundle.width,
+            bundle.operations,
+            bundle.styled,
+        )
 
     async def sample(
         self,

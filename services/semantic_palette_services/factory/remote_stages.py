@@ -29,7 +29,7 @@ from semantic_palette_services.factory.stages import (
     StagedImage,
     StagedLayout,
 )
-from semantic_palette_services.image.operation import StyleReference
+from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
 
 
@@ -122,7 +122,8 @@ class RemoteImageStage:
         """See `ImageStage.translate`."""
         layout = edit_codecs.raw_layout_to_proto(task.labels)
         item = image_service_pb2.ImageItem(layout=layout, seed=task.seed, index=task.index)
-        if task.reference is not None:
+        # Only where the bundle has no use for a reference is it left out: it weighs four bytes a pixel.
+        if task.reference is not None and bundle.styled is not False:
             item.reference.CopyFrom(_reference(task.reference))
         request = image_service_pb2.TranslateLayoutsRequest(
             bundle=_selector(bundle),
@@ -148,7 +149,11 @@ def _reference(reference: StyleReference) -> image_service_pb2.StyleReference:
 def _read_bundle(answer: palette_service_pb2.GetLabelSpaceResponse) -> PinnedBundle:
     bundle = answer.bundle
     space = codecs.label_space_from_proto(answer)
-    return PinnedBundle(bundle.name, bundle.version, bundle.digest, space, answer.height, answer.width)
+    operations = frozenset(answer.operations) if answer.operations else None
+    styled = answer.styled if answer.HasField("styled") else None
+    return PinnedBundle(
+        bundle.name, bundle.version, bundle.digest, space, answer.height, answer.width, operations, styled
+    )
 
 
 def _read_palettes(answer: palette_service_pb2.SamplePalettesResponse, bundle: PinnedBundle) -> list[DrawnPalette]:

@@ -13,7 +13,7 @@ from semantic_palette.editing import Mask, RegionShares, ShareEdit
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding
-from semantic_palette_services.image.operation import StyleReference
+from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
 
 
@@ -27,6 +27,10 @@ class PinnedBundle:
     label_space: LabelSpace
     height: int
     width: int
+    operations: frozenset[str] | None = None
+    """Models of the bundle; None where the palette stage does not say."""
+    styled: bool | None = None
+    """Whether images have the look of a reference; None where the palette stage does not say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

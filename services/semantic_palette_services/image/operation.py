@@ -14,17 +14,10 @@ from semantic_palette.pair import EngineIdentity
 from semantic_palette_services.bundle_selection import BundleView, MissingOperationError
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, encode_image
+from semantic_palette_services.image.style_cache import StyleCache, StyleReference
 from semantic_palette_services.runtime.batcher import Room
 from semantic_palette_services.runtime.served_model import ServedModel
 from semantic_palette_services.runtime.style_bank import StyleBank
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StyleReference:
-    """A scene whose look an image shall have: image uint8 ``[H, W, 3]`` and its layout uint8 ``[H, W]``."""
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +67,7 @@ class ImageOperation:
         self._models = models
         self._style_bank = style_bank
         self._pool = pool
+        self._encoded = StyleCache()
 
     @property
     def styled(self) -> bool:
@@ -177,12 +171,19 @@ class ImageOperation:
         rooms: ImageRooms,
     ) -> NDArray[np.float32]:
         """The reference's styles of the classes that it shows, and borrowed ones of the others."""
-        inputs: dict[str, NDArray[Any]] = {"image": reference.image, "labels": reference.labels}
-        encoder = self._models["style_encoder"]
-        styles_KS: NDArray[np.float32] = (await encoder.infer(inputs, deadline, options.deterministic, rooms.styles))[
-            "styles"
-        ]
+        styles_KS = await self._encoded.get(
+            reference,
+            lambda: self._encode(reference, options, deadline, rooms),
+            deterministic=options.deterministic,
+        )
         if borrowed_KS is None:  # without a bank, what the encoder makes of absent classes: zeros
             return styles_KS
         shown_K = np.bincount(reference.labels.ravel(), minlength=len(styles_KS)) > 0
         return np.where(shown_K[:, None], styles_KS, borrowed_KS)
+
+    async def _encode(
+        self, reference: StyleReference, options: ImageOptions, deadline: float | None, rooms: ImageRooms
+    ) -> NDArray[np.float32]:
+        inputs: dict[str, NDArray[Any]] = {"image": reference.image, "labels": reference.labels}
+        encoder = self._models["style_encoder"]
+        return (await encoder.infer(inputs, deadline, options.deterministic, rooms.styles))["styles"]

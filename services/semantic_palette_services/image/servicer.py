@@ -10,7 +10,8 @@ from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import BundleView, check_selection
 from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
-from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest, StyleReference
+from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
+from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.limits import Limits, check_count
 
 

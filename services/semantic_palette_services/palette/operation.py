@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from semantic_palette.constraints import Bounds, Constraints
 from semantic_palette.pair import PaletteOrigin
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_services.bundle_selection import BundleView
+from semantic_palette_services.bundle_selection import BundleContent
 from semantic_palette_services.concurrency import WorkerPool
 
 # Rejection may take 10,000 draws a palette. In pieces, a caller that gives up is noticed between two of them.
@@ -30,12 +30,12 @@ class PaletteOperation:
     """Draws palettes of one bundle.
 
     Args:
-        bundle: the bundle.
+        bundle: the bundle, and which models it has.
         model: its palette model.
         pool: threads to draw in.
     """
 
-    def __init__(self, bundle: BundleView, model: PaletteModel, pool: WorkerPool) -> None:
+    def __init__(self, bundle: BundleContent, model: PaletteModel, pool: WorkerPool) -> None:
         self.bundle = bundle
         self._model = model
         self._pool = pool

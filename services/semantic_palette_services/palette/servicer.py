@@ -30,6 +30,8 @@ class PaletteServicer(PaletteServiceServicer):
             classes=codecs.label_classes_to_proto(bundle.label_space),
             height=bundle.height,
             width=bundle.width,
+            operations=sorted(bundle.operations),
+            styled=bundle.styled,
         )
 
     async def SamplePalettes(  # noqa: N802 - the name of the RPC

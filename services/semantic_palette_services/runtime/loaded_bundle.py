@@ -67,6 +67,17 @@ class LoadedBundle:
         return self.manifest.width
 
     @property
+    def operations(self) -> frozenset[str]:
+        """Models that the bundle has, loaded or not."""
+        return frozenset(self.manifest.models)
+
+    @property
+    def styled(self) -> bool:
+        """Whether its images take styles, so that references count."""
+        image = self.manifest.models.get("image")
+        return image is not None and any(spec.name == "styles" for spec in image.inputs)
+
+    @property
     def healthy(self) -> bool:
         """Whether the engines of all models live."""
         return all(model.batcher.healthy for model in self.models.values())
