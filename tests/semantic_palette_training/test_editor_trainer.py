@@ -18,6 +18,7 @@ from semantic_palette.palette_model import PaletteModel
 from semantic_palette_training.config import from_plain, to_plain
 from semantic_palette_training.data.registry import load_scenes
 from semantic_palette_training.data.scenes import Scenes
+from semantic_palette_training.data.soften import soften
 from semantic_palette_training.data.streets import StreetsData
 from semantic_palette_training.models.editor import EditorConfig, LayoutEditor
 from semantic_palette_training.palette_fit import PaletteFitConfig, fit_palette_model
@@ -39,6 +40,10 @@ ADDITIONS = {
     "generator": EditorConfig(latent_size=4, widths=(8, 6), spade_hidden=4, scores="skip", budget="additions"),
     "task": EditTask(crop="none", target_mix="half_soft"),
 }
+#: A rate whose steps are lost in float32.
+STILL = 1e-20
+#: Of step 2: the first of two over which level 1 is faded in.
+FADE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,72 @@ def test_an_accumulated_batch_has_the_gradient_of_the_whole(scenes: Scenes, chan
         for whole, parts in zip(*(getattr(stage, network).parameters() for stage in stages), strict=True):
             if whole.grad is not None:
                 torch.testing.assert_close(parts.grad, whole.grad, rtol=1e-3, atol=1e-5)
+
+
+LITERAL: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
+    "region": (REGION | {"merged_entropy_weight": 0.7}, {"merged_entropy": 0.7}),
+    "additions": (ADDITIONS | {"novelty_weight": 5.0}, {"novelty": 5.0}),
+    "additions, inverse difference": (
+        ADDITIONS | {"novelty": "inverse_difference", "novelty_weight": 5.0},
+        {"inverse_difference": 5.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LITERAL)
+def test_a_step_leaves_the_gradients_of_section_4_2(scenes: Scenes, kind: str) -> None:
+    """Against both losses written out, each network with a pass of its own; in a faded step with a penalty."""
+    changes, weights = LITERAL[kind]
+    values = changes | {"learning_rate": STILL, "penalty_weight": 7.0, "penalty_every": 3}
+    stage, reference = (trainer(scenes, **values) for _ in range(2))
+    for each in (stage, reference):
+        each.step_index = 2
+        # A zero head makes features at level 1 matter to nothing.
+        nn.init.normal_(each.generator.to_mask[1].weight, generator=torch.Generator().manual_seed(1))
+    assert "penalty" in stage.run_step()
+    _literal_gradients(reference, weights)
+    for network in ("generator", "discriminator"):
+        expected = {name: weight.grad for name, weight in getattr(reference, network).named_parameters()}
+        # A bias before a normalisation has no gradient but rounding errors, in proportion to the others'.
+        atol = 1e-5 * max(1.0, *(float(gradient.abs().max()) for gradient in expected.values()))
+        for name, weight in getattr(stage, network).named_parameters():
+            assert weight.grad is not None, name
+            torch.testing.assert_close(weight.grad, expected[name], rtol=1e-3, atol=atol, msg=f"{network}.{name}")
+
+
+def _literal_gradients(stage: EditorTrainer, weights: dict[str, float]) -> None:
+    """Sections 3.2, 4.2 and 5.4 for the second phase, whose conditional weight is 2."""
+    ((_, batch),) = stage._batches(2, stage.context.shards(4))
+    outputs = stage.generator(batch.z_BZ, batch.layout_BKHW, batch.palette_BE, 1, FADE)
+    merged, generated, shown = outputs[-1].merged_BKHW, outputs[-1].generated.soft_BKHW, batch.layout_BKHW
+    loss = -stage.discriminator(merged, 1, FADE).mean()
+    for output in outputs:
+        loss = loss + 2.0 * _entropy(output.generated.soft_BKHW)
+        loss = loss + 2.0 * (1.0 - output.generated.coverage_BHW).square().mean()
+        if "merged_entropy" in weights:
+            loss = loss + weights["merged_entropy"] * _entropy(output.merged_BKHW)
+    if "novelty" in weights:
+        edited = (generated.argmax(dim=1) < generated.shape[1] - 1).float()
+        alike = ((merged * shown).sum(dim=1) * edited).sum(dim=(1, 2)) / edited.sum(dim=(1, 2)).clamp_min(1.0)
+        loss = loss + weights["novelty"] * alike.mean()
+    if "inverse_difference" in weights:
+        differences = (merged - shown).square().mean(dim=(1, 2, 3))
+        loss = loss + weights["inverse_difference"] * (1.0 / (differences + 1e-5)).mean()
+    loss.backward()
+    stage.discriminator.zero_grad()
+    real, fake = soften(batch.labels_BHW, merged.shape[1], 1.0, 0.5), merged.detach()
+    judged = [stage.discriminator(layout, 1, FADE).mean() for layout in (fake, real)]
+    mix = batch.penalty_B[:, None, None, None]
+    between = (mix * real + (1 - mix) * fake).requires_grad_(True)
+    (slope,) = torch.autograd.grad(stage.discriminator(between, 1, FADE).sum(), between, create_graph=True)
+    penalty = (slope.flatten(1).norm(dim=1) - 1.0).square().mean()
+    # Every third step, so at three times the weight.
+    (judged[0] - judged[1] + 3 * 7.0 * penalty).backward()
+
+
+def _entropy(layout_BKHW: torch.Tensor) -> torch.Tensor:
+    """Of a pixel, on average; finite slopes where a class has no share."""
+    return -(layout_BKHW * layout_BKHW.clamp_min(1e-12).log()).sum(dim=1).mean()
 
 
 def steps(stage: EditorTrainer) -> list[Any]:

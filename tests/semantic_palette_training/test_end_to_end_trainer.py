@@ -121,6 +121,46 @@ def test_the_generators_get_the_gradients_of_section_3_3(scenes: Scenes, palette
     assert ((real.layout_BKHW > 0) & (real.layout_BKHW < 1)).any(), "real layouts are soft, as generated ones are"
 
 
+def test_the_discriminators_get_the_gradients_of_section_3_3(scenes: Scenes, palettes: PaletteModel) -> None:
+    """Unconditional: images of generated layouts against photos. Conditional: images of real layouts, beside them."""
+    trainer = make(scenes, palettes, dataclasses.replace(CONFIG, layout_learning_rate=STILL), image=still(IMAGE))
+    trainer.run_step()
+    unconditional, conditional = trainer.discriminator, trainer.image.objective.discriminator
+    left = gradients(unconditional), gradients(conditional)
+
+    layout, image = trainer.layout, trainer.image
+    layout.step_index = image.step_index = 0
+    draw, shard = layout.batches.draw(0), Shard(slice(0, 2), 1.0)
+    numbers = step_generator(CONFIG.seed, "end_to_end", 0)
+    image_draws = image.batches.draws(0, numbers)
+    z_BZ = torch.randn(2, 7, generator=numbers)
+    real = image.batches.scenes(image_draws, slice(0, 2))
+    with torch.no_grad():
+        asked = layout.batches.palettes(draw, shard)
+        m_BKHW = layout.generator(layout.batches.latents(draw, shard), asked, 1, 1.0)[-1].soft_BKHW
+        of_generated = image.generator.from_layout(m_BKHW, z_BZ)
+        of_real = image.generator.from_layout(real.layout_BKHW, image_draws.z_BZ)
+    unconditional.zero_grad()
+    (0.5 * _literal_hinge(unconditional(real.image_B3HW), unconditional(of_generated))).backward()
+    conditional.zero_grad()
+    photo, fake = (torch.cat([real.layout_BKHW, x], dim=1) for x in (real.image_B3HW, of_real))
+    _literal_hinge(conditional(photo), conditional(fake)).backward()
+    for network, expected in zip((unconditional, conditional), left, strict=True):
+        actual = gradients(network)
+        assert actual.keys() == expected.keys() == dict(network.named_parameters()).keys()
+        for name, gradient in actual.items():
+            torch.testing.assert_close(expected[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def _literal_hinge(real: list[Any], fake: list[Any]) -> torch.Tensor:
+    """Mean over scales of mean(max(0, 1 - D(real))) + mean(max(0, 1 + D(fake)))."""
+    scales = [
+        (1 - of_real[-1]).clamp_min(0).mean() + (1 + of_fake[-1]).clamp_min(0).mean()
+        for of_real, of_fake in zip(real, fake, strict=True)
+    ]
+    return sum(scales, torch.zeros(())) / len(scales)
+
+
 def still(config: ImageTrainConfig) -> ImageTrainConfig:
     return dataclasses.replace(config, learning_rate=STILL, discriminator_learning_rate=STILL)
 

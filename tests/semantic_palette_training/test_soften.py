@@ -7,6 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_palette_training.data.soften import one_hot, soften
+from semantic_palette_training.models.editor import EditorConfig
+from semantic_palette_training.models.progressive import ProgressiveConfig
+from semantic_palette_training.trainers.editor_config import EditorTrainConfig
+from semantic_palette_training.trainers.layout_config import LayoutTrainConfig
 
 
 @settings(max_examples=30, deadline=None)
@@ -32,8 +36,9 @@ def test_blur_is_centred() -> None:
     assert float((blurred.sum(dim=0) * rows).sum() / blurred.sum()) == pytest.approx(16.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("sigma", [0.5, 1.5])
-def test_soft_layouts_are_a_sum_of_the_layout_and_its_gaussian_blur(sigma: float) -> None:
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 1.5, 1.9])
+@pytest.mark.parametrize("keep", [0.5, 0.6, 1.0])
+def test_soft_layouts_are_a_sum_of_the_layout_and_its_gaussian_blur(sigma: float, keep: float) -> None:
     """Section 3.2, pixel by pixel in float64: a Gaussian cut at 2.5 deviations, borders reflected."""
     labels = np.random.default_rng(0).integers(3, size=(2, 6, 9))
     radius = max(1, round(2.5 * sigma))
@@ -43,8 +48,19 @@ def test_soft_layouts_are_a_sum_of_the_layout_and_its_gaussian_blur(sigma: float
     for b, k, i, j in np.ndindex(expected.shape):
         hard = np.pad((labels[b] == k).astype(np.float64), radius, mode="reflect")
         window = hard[i : i + 2 * radius + 1, j : j + 2 * radius + 1]
-        expected[b, k, i, j] = 0.6 * (labels[b, i, j] == k) + 0.4 * (window * kernel).sum()
-    np.testing.assert_allclose(soften(torch.from_numpy(labels), 3, sigma, 0.6), expected, atol=1e-6)
+        expected[b, k, i, j] = keep * (labels[b, i, j] == k) + (1 - keep) * (window * kernel).sum()
+    np.testing.assert_allclose(soften(torch.from_numpy(labels), 3, sigma, keep), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "at_levels"), [(1.0, (0.5, 0.5, 0.5, 1.0)), (3.0, (0.5, 0.75, 1.5, 3.0)), (0.4, (0.5, 0.5, 0.5, 0.5))]
+)
+def test_the_blur_shrinks_with_the_resolution_to_half_a_pixel(sigma: float, at_levels: tuple[float, ...]) -> None:
+    widths = (8, 8, 8, 8)
+    layout = LayoutTrainConfig(phases=(), generator=ProgressiveConfig(widths=widths), soften_sigma=sigma)
+    editor = EditorTrainConfig(phases=(), generator=EditorConfig(widths=widths), soften_sigma=sigma)
+    for config in (layout, editor):
+        assert tuple(config.sigma(level) for level in range(4)) == at_levels
 
 
 def test_one_hot_layouts_hold_a_single_one_a_pixel() -> None:
