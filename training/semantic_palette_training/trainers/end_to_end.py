@@ -25,7 +25,7 @@ from torch import Tensor
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.palette_model import PaletteModel
-from semantic_palette_training.config import require_at_least
+from semantic_palette_training.config import require_above, require_at_least
 from semantic_palette_training.data.scenes import Scenes
 from semantic_palette_training.losses import hinge
 from semantic_palette_training.models.patch_discriminator import PatchDiscriminator, PatchDiscriminatorConfig
@@ -104,6 +104,9 @@ class EndToEndTrainer:
     ) -> None:
         require_at_least("end_to_end.steps", config.steps, 1)
         require_at_least("end_to_end.batch_size", config.batch_size, 1)
+        require_above("end_to_end.layout_learning_rate", config.layout_learning_rate, 0)
+        require_at_least("end_to_end.feedback_weight", config.feedback_weight, 0)
+        config.discriminator.check("end_to_end.discriminator")
         self.config, self.context = config, context
         self.seed = config.seed
         self.total_steps = config.steps

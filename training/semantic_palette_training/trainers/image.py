@@ -28,11 +28,11 @@ from semantic_palette_training.trainers.export_state import export_state
 from semantic_palette_training.trainers.image_batches import ImageBatches, ImageDraws
 from semantic_palette_training.trainers.image_config import (
     ImageTrainConfig,
-    check_config,
-    images_seen,
+    check_image,
 )
 from semantic_palette_training.trainers.metrics import MetricSum
 from semantic_palette_training.trainers.objectives import SceneBatch, build_objective
+from semantic_palette_training.trainers.phases import images_seen
 from semantic_palette_training.trainers.randomness import step_generator
 
 SHEET_ROWS = 6
@@ -70,8 +70,8 @@ class ImageTrainer:
         self.step_index = 0
         self.total_steps = sum(phase.steps for phase in config.phases)
         torch.manual_seed(config.seed)
+        check_image(config, self.shape)
         generator = build_image_generator(config.generator, self.shape)
-        check_config(config, self.shape, latent_size=generator.latent_size, grows=generator.grows)
         self.batches = ImageBatches(config, train, generator.latent_size, context.device)
         frequencies_K = torch.from_numpy(train.palettes().mean(axis=0)).float()
         autocast = functools.partial(context.autocast, config.autocast)

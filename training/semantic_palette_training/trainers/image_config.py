@@ -21,7 +21,6 @@ from semantic_palette_training.scene_shape import SceneShape
 from semantic_palette_training.trainers.appearance import MAX_CODE_SIZE
 from semantic_palette_training.trainers.checks import check_training
 from semantic_palette_training.trainers.objectives import ObjectiveConfig, SegmentationConfig
-from semantic_palette_training.trainers.phases import images_seen as images_seen
 
 _MAY_BE_0 = ("latent_size", "halvings", "blocks", "doublings")
 
