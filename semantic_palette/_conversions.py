@@ -18,6 +18,7 @@ from semantic_palette._client_types import (
 )
 from semantic_palette._service_errors import ProtocolError
 from semantic_palette.constraints import Constraints
+from semantic_palette.editing import Box
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelClass, LabelSpace
 from semantic_palette.layout import check_labels, decode_png, encode_png
@@ -190,5 +191,23 @@ def _provenance_from_proto(message: factory_service_pb2.Provenance) -> Provenanc
         layout_engine=engine_from_proto(message.layout_engine) if message.HasField("layout_engine") else None,
         image_engine=engine_from_proto(message.image_engine),
         service_version=message.service_version,
-        edit=EditOrigin(message.edit.seed, message.edit.index) if message.HasField("edit") else None,
+        edit=_edit_origin_from_proto(message.edit) if message.HasField("edit") else None,
+    )
+
+
+def _edit_origin_from_proto(message: factory_service_pb2.EditOrigin) -> EditOrigin:
+    area, change = message.edit.region.WhichOneof("area"), message.edit.WhichOneof("change")
+    region: Box | bytes | None = message.edit.region.mask.data if area == "mask" else None
+    if area == "box":
+        box = message.edit.region.box
+        region = Box(box.left, box.top, box.right, box.bottom)
+    return EditOrigin(
+        message.seed,
+        message.index,
+        message.source,
+        message.labels_sha256,
+        message.image_sha256,
+        region,
+        dict(message.edit.target.shares) if change == "target" else None,
+        dict(message.edit.deltas.deltas) if change == "deltas" else None,
     )

@@ -1,5 +1,6 @@
 """A pair: a layout, its image, and how both were made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semantic_palette.editing import RegionShares
+from semantic_palette.editing import Box, RegionShares
 
 
 class Adherence(StrEnum):
@@ -58,10 +59,26 @@ class EngineIdentity:
 
 @dataclass(frozen=True, slots=True)
 class EditOrigin:
-    """What an edited pair was made from: seed and index of the appearance of what was painted anew."""
+    """What an edited pair was made from: with the source, enough to make it again.
+
+    Empty digests, and neither target nor deltas, are of services that did not say it yet.
+    """
 
     seed: int
+    """Of the appearance of what was painted anew; so is the index."""
     index: int
+    source: int = 0
+    """Position of the source in the request."""
+    labels_sha256: str = ""
+    """Hex digest of the source's class ids: H * W bytes, row-major."""
+    image_sha256: str = ""
+    """Hex digest of the source's pixels: H * W * 3 bytes, row-major RGB."""
+    region: Box | bytes | None = None
+    """Where: a box, a PNG of the frame's size whose pixels are 1 where they might change, or the whole frame."""
+    target: Mapping[str, float] | None = None
+    """Shares of the region that were asked for, by class name; or else deltas."""
+    deltas: Mapping[str, float] | None = None
+    """Changes of shares of the region that were asked for, by class name."""
 
 
 @dataclass(frozen=True, slots=True)

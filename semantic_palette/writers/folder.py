@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
-from semantic_palette.pair import EngineIdentity, Pair, Provenance
+from semantic_palette.pair import EditedPair, EngineIdentity, Pair, Provenance
 from semantic_palette.palette import shares_from_palette
 from semantic_palette.writers._disk import append, open_index, place, sync_folder
+from semantic_palette.writers._edit_line import describe_edit
 from semantic_palette.writers.job import FolderError, Job, StartedJob
 from semantic_palette.writers.layouts import LAYOUTS_INDEX, PAIRS_INDEX
 
@@ -50,6 +51,8 @@ class PairRecord:
     bundle_digest: str
     engine: str
     """Engine and precision such as "openvino-bf16"; of layout and image, joined by "+", where they differ."""
+    edit: dict[str, Any] | None = None
+    """Of edited pairs only: what was edited, how, and what became of the region; see `describe_edit`."""
 
     @classmethod
     def of(cls, pair: Pair, space: LabelSpace) -> "PairRecord":
@@ -66,10 +69,14 @@ class PairRecord:
             bundle=pair.provenance.bundle.name,
             bundle_digest=pair.provenance.bundle.digest,
             engine=_engine(pair.provenance),
+            edit=describe_edit(pair, space) if isinstance(pair, EditedPair) else None,
         )
 
     def to_line(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
+        data = asdict(self)
+        if self.edit is None:
+            del data["edit"]
+        return json.dumps(data).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "PairRecord | None":
@@ -80,7 +87,7 @@ class PairRecord:
             data = json.loads(line)
         except ValueError:
             return None
-        if not isinstance(data, dict) or set(data) != {f.name for f in fields(cls)}:
+        if not isinstance(data, dict) or set(data) | {"edit"} != {f.name for f in fields(cls)}:
             return None
         return cls(**data)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.editing import Box, Mask, RegionShares, ShareEdit, check_mask
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
-from semantic_palette.v1 import common_pb2
+from semantic_palette.layout import encode_png
+from semantic_palette.pair import EditOrigin
+from semantic_palette.v1 import common_pb2, factory_service_pb2
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.encoding import LabelEncoding
@@ -29,6 +33,34 @@ def region_from_proto(message: common_pb2.Region, bundle: BundleView, field: str
             return check_mask(values, f"{field}.mask")
         case _:
             return np.ones((bundle.height, bundle.width), dtype=np.bool_)
+
+
+def area_from_proto(message: common_pb2.Region, mask_HW: Mask) -> Box | bytes | None:
+    """What a region that has been read was given as: a box, a mask (a PNG of 0 and 1) or None, the whole frame."""
+    match message.WhichOneof("area"):
+        case "box":
+            return Box(message.box.left, message.box.top, message.box.right, message.box.bottom)
+        case "mask":
+            return encode_png(mask_HW.astype(np.uint8))
+        case _:
+            return None
+
+
+def origin_to_proto(origin: EditOrigin) -> factory_service_pb2.EditOrigin:
+    """Write what an edited pair was made from."""
+    edit = _change_to_proto(ShareEdit(origin.target, origin.deltas))
+    if isinstance(origin.region, Box):
+        edit.region.box.CopyFrom(common_pb2.Box(**asdict(origin.region)))
+    elif origin.region is not None:
+        edit.region.mask.CopyFrom(common_pb2.LabelMap(encoding=common_pb2.LABEL_ENCODING_PNG, data=origin.region))
+    return factory_service_pb2.EditOrigin(
+        seed=origin.seed,
+        index=origin.index,
+        source=origin.source,
+        labels_sha256=origin.labels_sha256,
+        image_sha256=origin.image_sha256,
+        edit=edit,
+    )
 
 
 def region_to_proto(mask_HW: Mask) -> common_pb2.Region:
@@ -55,11 +87,15 @@ def change_from_proto(message: common_pb2.LayoutEdit, field: str) -> ShareEdit:
 
 def edit_to_proto(mask_HW: Mask, edit: ShareEdit) -> common_pb2.LayoutEdit:
     """Write an edit."""
+    message = _change_to_proto(edit)
+    message.region.CopyFrom(region_to_proto(mask_HW))
+    return message
+
+
+def _change_to_proto(edit: ShareEdit) -> common_pb2.LayoutEdit:
     if edit.target is not None:
-        target = common_pb2.ShareTargets(shares=edit.target)
-        return common_pb2.LayoutEdit(region=region_to_proto(mask_HW), target=target)
-    deltas = common_pb2.ShareDeltas(deltas=edit.deltas)
-    return common_pb2.LayoutEdit(region=region_to_proto(mask_HW), deltas=deltas)
+        return common_pb2.LayoutEdit(target=common_pb2.ShareTargets(shares=edit.target))
+    return common_pb2.LayoutEdit(deltas=common_pb2.ShareDeltas(deltas=edit.deltas))
 
 
 def shares_to_proto(space: LabelSpace, region: RegionShares) -> common_pb2.RegionShares:

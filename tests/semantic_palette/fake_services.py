@@ -340,7 +340,16 @@ class FactoryService(factory_service_pb2_grpc.FactoryServiceServicer):
                 palette = frame_palette(labels, mask, region.requested)
                 pair = self._pair(request, index, palette, common_pb2.PALETTE_ORIGIN_EDITED, edited)
                 pair.image.data = compose(source.image.data, edited, mask)
-                pair.provenance.edit.seed, pair.provenance.edit.index = source.seed, source.index
+                pair.provenance.edit.CopyFrom(
+                    factory_service_pb2.EditOrigin(
+                        seed=source.seed,
+                        index=source.index,
+                        source=position,
+                        labels_sha256=hashlib.sha256(labels.tobytes()).hexdigest(),
+                        image_sha256=hashlib.sha256(source.image.data).hexdigest(),
+                        edit=source.edit,
+                    )
+                )
                 yield factory_service_pb2.EditPairsResponse(pair=pair, region=region_shares(region))
 
     def _pair(self, request, index, palette, origin, labels):

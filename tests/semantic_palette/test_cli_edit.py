@@ -1,6 +1,8 @@
 """`edit` from the command line to the folder, against real services that are small."""
 
+import base64
 import fcntl
+import hashlib
 import json
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 from semantic_palette.cli import _backend
 from semantic_palette.cli.main import run
 from semantic_palette.editing import Box
-from semantic_palette.layout import encode_png
+from semantic_palette.layout import decode_png, encode_png
 from semantic_palette.palette import histogram
 
 LABELS = draw_layout(np.eye(SPACE.num_classes)[:3].mean(axis=0), 0)
@@ -91,6 +93,14 @@ class TestPairs:
             np.testing.assert_array_equal(pixels(out / line["image"])[~INSIDE], image[~INSIDE])
             counted = histogram(labels, SPACE.num_classes)
             assert line["achieved"] == dict(zip(SPACE.names, counted.tolist(), strict=True))
+            made = line["edit"]
+            assert made["labels_sha256"] == hashlib.sha256(before.tobytes()).hexdigest()
+            assert (made["look"], made["source"]) == ({"seed": 5, "index": 1}, 0)
+            assert made["region"] == {"left": 2, "top": 1, "right": 12, "bottom": 7}
+            assert (made["target"], made["deltas"]) == ({"car": 0.5, "sky": 0.25}, None)
+            assert (made["requested"]["car"], made["area"]) == (0.5, INSIDE.mean())
+            assert made["achieved"]["car"] == (labels[INSIDE] == CAR).mean()
+            assert made["kl"] >= 0
             assert (labels[INSIDE] == CAR).mean() == pytest.approx(0.5, abs=0.02)
         printed = capsys.readouterr().out
         for words in (f"2 pairs in {out}", "mean shares of the region", "50.00", "25.00", "mean KL", "46.88"):
@@ -147,6 +157,8 @@ class TestPairs:
         np.testing.assert_array_equal(pixels(tmp_path / "out" / line["label"])[INSIDE], CAR)
         job = json.loads((tmp_path / "out" / "job.json").read_text())["job"]
         assert list(job["edit"]["region"]) == ["mask_sha256"]
+        kept = decode_png(base64.b64decode(line["edit"]["region"]["mask"]), 256)
+        np.testing.assert_array_equal(kept != 0, INSIDE)
 
 
 class TestLayouts:

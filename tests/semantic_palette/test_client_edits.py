@@ -1,6 +1,7 @@
 """Editing by the clients, against real gRPC servers whose servicers are small and fail on demand."""
 
 import asyncio
+import hashlib
 import io
 import threading
 
@@ -127,8 +128,21 @@ class TestPairs:
             np.testing.assert_array_equal(pair.decode_image()[~INSIDE], PHOTO[~INSIDE])
             np.testing.assert_array_equal(pair.achieved, histogram(pair.labels, SPACE.num_classes))
             assert pair.region.requested[SPACE.id_of("car")] == pytest.approx(0.5)
-            assert (pair.provenance.seed, pair.provenance.edit) == (5, EditOrigin(7, 8))
+            origin = pair.provenance.edit
+            digest = hashlib.sha256(LABELS.tobytes()).hexdigest()
+            assert origin == EditOrigin(7, 8, 0, digest, origin.image_sha256, BOX, {"car": 0.5}, None)
+            assert (pair.provenance.seed, len(origin.image_sha256)) == (5, 64)
             assert pair.provenance.palette_origin is PaletteOrigin.EDITED
+
+    def test_a_mask_comes_back_as_it_was_sent(self):
+        mask = encode_png(INSIDE.astype(np.uint8))
+        sources = [EditSource(layout=LABELS, image=PHOTO, target={"car": 0.5}, region=region) for region in (BOX, mask)]
+
+        async def scenario(client, fakes):
+            return await collect(client.edit_pairs(sources))
+
+        origins = [pair.provenance.edit for pair in talk(scenario)]
+        assert [(origin.source, origin.region) for origin in origins] == [(0, BOX), (1, mask)]
 
     def test_every_source_is_edited_once_by_default(self):
         sources = [EditSource(layout=LABELS, image=PHOTO, deltas={"car": share}) for share in (0.1, 0.2, 0.3)]
@@ -149,7 +163,9 @@ class TestPairs:
             return once, twice
 
         once, twice = talk(scenario)
-        assert once.provenance.edit == twice.provenance.edit == EditOrigin(3, 6)
+        for made in (once.provenance.edit, twice.provenance.edit):
+            assert (made.seed, made.index) == (3, 6)
+        assert (twice.provenance.edit.region, twice.provenance.edit.deltas) == (None, {"car": 0.1})
         np.testing.assert_array_equal(once.decode_image()[~INSIDE], pair.decode_image()[~INSIDE])
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -148,6 +149,34 @@ async def test_answers_say_what_became_of_region_and_frame(
     assert made.palette_origin == common.PALETTE_ORIGIN_EDITED
     assert made.layout_engine.model_digest == server.bundle.models["editor"].entry.sha256
     assert made.image_engine.model_digest == server.bundle.models["image"].entry.sha256
+
+
+@pytest.mark.parametrize("region", ["box", "mask", "frame"])
+@asynchronous
+async def test_provenance_and_the_sources_are_enough_to_make_a_pair_again(
+    plain_root: Path, labels: NDArray[np.uint8], photo: NDArray[np.uint8], region: str
+) -> None:
+    mask = common.LabelMap(
+        encoding=common.LABEL_ENCODING_RAW, height=HEIGHT, width=WIDTH, data=(INSIDE * 77).astype(np.uint8).tobytes()
+    )
+    area = {"box": common.Region(box=BOX), "mask": common.Region(mask=mask), "frame": None}[region]
+    edit = common.LayoutEdit(region=area, deltas=common.ShareDeltas(deltas={"car": 0.25}))
+    known = {
+        (hashlib.sha256(ids.tobytes()).hexdigest(), hashlib.sha256(image.tobytes()).hexdigest()): (ids, image)
+        for ids, image in ((labels, photo), (labels[::-1], photo[::-1]))
+    }
+    sources = [source(ids, image, edit=edit, seed=3, index=4) for ids, image in known.values()]
+    async with serving(plain_root) as (_, stubs):
+        made = await edits(stubs, *sources, count=4, seed=8, deterministic=True)
+        for answer in made:
+            proof = answer.pair.provenance
+            origin = proof.edit
+            ids, image = known[origin.labels_sha256, origin.image_sha256]
+            assert origin.source == proof.index % 2
+            redo = source(ids, image, edit=origin.edit, seed=origin.seed, index=origin.index)
+            [again] = await edits(stubs, redo, seed=proof.seed, first_index=proof.index, deterministic=True)
+            assert again.pair.layout.data == answer.pair.layout.data
+            assert again.pair.image.data == answer.pair.image.data
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "RAW"])

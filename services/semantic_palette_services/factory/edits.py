@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.editing import frame_palette
-from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, EditOrigin, PaletteOrigin, Provenance
+from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, PaletteOrigin, Provenance
 from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import (
@@ -60,8 +60,8 @@ class PairEditor:
         # The whole edited scene is drawn, so that what is new fits what surrounds it; then the old surroundings return.
         task = ImageTask(
             edited.labels,
-            source.seed,
-            source.index,
+            source.origin.seed,
+            source.origin.index,
             ImageEncoding(ImageFormat.RAW),
             job.deterministic,
             self._references[position],
@@ -102,7 +102,7 @@ def _pair(
         layout_engine=edited.engine,
         image_engine=staged.engine,
         service_version=SERVICE_VERSION,
-        edit=EditOrigin(source.seed, source.index),
+        edit=source.origin,
     )
     requested = frame_palette(source.labels, source.mask, edited.region.requested)
     achieved = histogram(edited.labels, bundle.label_space.num_classes)

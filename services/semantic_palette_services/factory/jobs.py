@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from semantic_palette.constraints import Constraints
 from semantic_palette.editing import Mask, ShareEdit
-from semantic_palette.pair import Adherence
+from semantic_palette.pair import Adherence, EditOrigin
 from semantic_palette_services.encoding import ImageEncoding, LabelEncoding
 
 
@@ -69,9 +69,8 @@ class EditSource:
     mask: Mask
     """Pixels that may change, bool ``[H, W]``."""
     edit: ShareEdit
-    seed: int
-    """Of the appearance of what is painted anew; so is the index."""
-    index: int
+    origin: EditOrigin
+    """What pairs that are made from it say of it; with seed and index of the appearance of what is painted anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.editing import region_palette
-from semantic_palette.pair import Pair, Provenance
+from semantic_palette.pair import EditOrigin, Pair, Provenance
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs, edit_codecs
@@ -121,18 +122,26 @@ def _read_layouts(message: pb.LayoutList, bundle: PinnedBundle) -> list[NDArray[
 
 
 def _read_sources(messages: Sequence[pb.EditSource], bundle: PinnedBundle) -> list[EditSource]:
-    return [_read_source(message, bundle, f"sources[{position}]") for position, message in enumerate(messages)]
+    return [_read_source(message, bundle, position) for position, message in enumerate(messages)]
 
 
-def _read_source(message: pb.EditSource, bundle: PinnedBundle, field: str) -> EditSource:
-    source = EditSource(
-        labels=codecs.layout_from_proto(message.layout, bundle, f"{field}.layout"),
-        image=codecs.pixels_from_proto(message.image, bundle, f"{field}.image"),
-        mask=edit_codecs.region_from_proto(message.edit.region, bundle, f"{field}.edit.region"),
-        edit=edit_codecs.change_from_proto(message.edit, f"{field}.edit"),
-        seed=message.seed,
-        index=message.index,
+def _read_source(message: pb.EditSource, bundle: PinnedBundle, position: int) -> EditSource:
+    field = f"sources[{position}]"
+    labels = codecs.layout_from_proto(message.layout, bundle, f"{field}.layout")
+    image = codecs.pixels_from_proto(message.image, bundle, f"{field}.image")
+    mask = edit_codecs.region_from_proto(message.edit.region, bundle, f"{field}.edit.region")
+    edit = edit_codecs.change_from_proto(message.edit, f"{field}.edit")
+    origin = EditOrigin(
+        message.seed,
+        message.index,
+        position,
+        sha256(np.ascontiguousarray(labels)).hexdigest(),
+        sha256(np.ascontiguousarray(image)).hexdigest(),
+        edit_codecs.area_from_proto(message.edit.region, mask),
+        edit.target,
+        edit.deltas,
     )
+    source = EditSource(labels=labels, image=image, mask=mask, edit=edit, origin=origin)
     # Checked before the first edit is made, here or elsewhere, and by the names that this request has.
     present = region_palette(source.labels, source.mask, bundle.label_space.num_classes)
     source.edit.requested(bundle.label_space, present, f"{field}.edit")
@@ -164,5 +173,5 @@ def _provenance_to_proto(provenance: Provenance) -> pb.Provenance:
         layout_engine=None if layout_engine is None else codecs.engine_to_proto(layout_engine),
         image_engine=codecs.engine_to_proto(provenance.image_engine),
         service_version=provenance.service_version,
-        edit=None if edit is None else pb.EditOrigin(seed=edit.seed, index=edit.index),
+        edit=None if edit is None else edit_codecs.origin_to_proto(edit),
     )
