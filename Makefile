@@ -29,8 +29,8 @@ demo: $(READY) ## 12 labelled pairs for three palettes in demo/, with a contact 
 up: $(READY) ## the services and, where it is installed, Prometheus, until Ctrl-C
 	scripts/up $(ARGS)
 
-test: $(READY) ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## every test, on as many processes as there are cores; ARGS=-n0 uses one
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 lint: lint-python lint-protos lint-deploy ## every static check
 
