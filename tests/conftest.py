@@ -13,3 +13,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # need it to be heard. A handler here becomes the default action in child processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Messages of the command line wrap at the width of the terminal: at one where no path of a test is cut in two.
+os.environ["COLUMNS"] = "240"
