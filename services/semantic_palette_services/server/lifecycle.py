@@ -14,33 +14,20 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from grpc import aio
-from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
-from semantic_palette.errors import SemanticPaletteError
 from semantic_palette_services.concurrency import WorkerPool
-from semantic_palette_services.grpc_options import server_options
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleReference, ModelStore
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
-from semantic_palette_services.server.health import HEALTH_SERVICE, Health
-from semantic_palette_services.server.interceptor import CallInterceptor
+from semantic_palette_services.server.health import Health
+from semantic_palette_services.server.listeners import open_health_port, open_metrics_port, open_public_port
 from semantic_palette_services.server.metrics import Metrics
-from semantic_palette_services.server.metrics_port import MetricsPort
 from semantic_palette_services.server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
-_FAREWELL_SECONDS = 0.5
-"""Time for refusals on their way, once no accepted call is left."""
-
-
-class ListenError(SemanticPaletteError):
-    """A port cannot be listened on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +67,18 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
     async with AsyncExitStack() as stack:
         metrics_port = health_port = None
         if socket is None:
-            metrics_port = _open_metrics_port(settings, metrics, stack)
-            health_port = await _open_health_port(settings, health, stack)
+            metrics_port = open_metrics_port(settings, metrics, stack)
+            health_port = await open_health_port(settings, health, stack)
         pool = WorkerPool(settings.worker_threads)
         stack.callback(pool.close)
         bundle = await _load_bundle(settings, metrics, stack) if settings.needs_bundle else None
         services = Services(settings, bundle, pool, metrics)
         stack.push_async_callback(services.close)
-        address = await _open_public_port(settings, socket, services, health, metrics, stack)
+        address = await open_public_port(settings, socket, services, health, metrics, stack)
         await _watch_engines(bundle, health, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
         yield RunningServer(address, health_port, metrics_port, bundle, metrics)
-
-
-def _open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> int:
-    try:
-        return stack.enter_context(MetricsPort(settings.host, settings.metrics_port, metrics.registry)).port
-    except OSError as error:
-        raise ListenError(f"metrics_port: cannot listen on {settings.host}:{settings.metrics_port}: {error}") from error
-
-
-async def _open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
-    server = aio.server(options=server_options(max_connection_age_seconds=0.0))
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    port = _listen(server, "health_port", settings.host, settings.health_port)
-    await server.start()
-    stack.push_async_callback(server.stop, 0)
-    return port
 
 
 async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> LoadedBundle:
@@ -132,65 +103,6 @@ async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncE
     stack.push_async_callback(bundle.drain)
     metrics.bundle_loaded(bundle, time.perf_counter() - started)
     return bundle
-
-
-async def _open_public_port(
-    settings: ServerSettings,
-    socket: str | None,
-    services: Services,
-    health: Health,
-    metrics: Metrics,
-    stack: AsyncExitStack,
-) -> str:
-    age = settings.max_connection_age if socket is None else 0.0
-    interceptor = CallInterceptor(metrics, settings.max_calls)
-    server = aio.server(interceptors=(interceptor,), options=server_options(age))
-    services.add_to(server)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = [SERVICE_FULL_NAMES[service] for service in settings.services]
-    reflection.enable_server_reflection((*names, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
-    if socket is None:
-        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-        address = _target(host, _listen(server, "port", settings.host, settings.port))
-    else:
-        address = f"unix:{socket}"
-        server.add_insecure_port(address)
-    await server.start()
-
-    async def stop(error: type[BaseException] | None, *_: object) -> None:
-        # Who leaves by an exception, such as the cancellation by a second signal, waits for nobody.
-        await _stop(server, interceptor, settings.drain_grace if error is None else 0.0)
-
-    stack.push_async_exit(stop)
-    stack.callback(health.end_watches)
-    stack.callback(services.drain)
-    return address
-
-
-async def _stop(server: aio.Server, interceptor: CallInterceptor, grace: float) -> None:
-    """Let the calls that our services have accepted finish within ``grace`` seconds; cancelled, stop at once.
-
-    Whatever else is open then, such as a stream of reflection that its caller forgot, is cut off soon after.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + grace
-    try:
-        await interceptor.drain(grace)
-        await server.stop(min(max(0.0, deadline - loop.time()), _FAREWELL_SECONDS))
-    except asyncio.CancelledError:
-        await server.stop(0)
-        raise
-
-
-def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
-    try:
-        return server.add_insecure_port(_target(host, port))
-    except RuntimeError as error:
-        raise ListenError(f"{setting}: cannot listen on {_target(host, port)}; is the port taken?") from error
-
-
-def _target(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _watch_engines(bundle: LoadedBundle | None, health: Health, stack: AsyncExitStack) -> None:

@@ -1,0 +1,108 @@
+"""Opening the ports of a server, and closing them kindly.
+
+The public port carries the services, health and reflection; the health port health alone, for the kubelet; the metrics
+port what Prometheus scrapes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from semantic_palette.errors import SemanticPaletteError
+from semantic_palette_services.grpc_options import server_options
+from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
+from semantic_palette_services.server.health import HEALTH_SERVICE, Health
+from semantic_palette_services.server.interceptor import CallInterceptor
+from semantic_palette_services.server.metrics import Metrics
+from semantic_palette_services.server.metrics_port import MetricsPort
+from semantic_palette_services.server.settings import ServerSettings
+
+_FAREWELL_SECONDS = 0.5
+"""Time for refusals on their way, once no accepted call is left."""
+
+
+class ListenError(SemanticPaletteError):
+    """A port cannot be listened on."""
+
+
+def open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> int:
+    """Open the port that Prometheus scrapes; returns its number."""
+    try:
+        return stack.enter_context(MetricsPort(settings.host, settings.metrics_port, metrics.registry)).port
+    except OSError as error:
+        raise ListenError(f"metrics_port: cannot listen on {settings.host}:{settings.metrics_port}: {error}") from error
+
+
+async def open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
+    """Open the health port, NOT_SERVING as long as health says so; returns its number."""
+    server = aio.server(options=server_options(max_connection_age_seconds=0.0))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = _listen(server, "health_port", settings.host, settings.health_port)
+    await server.start()
+    stack.push_async_callback(server.stop, 0)
+    return port
+
+
+async def open_public_port(
+    settings: ServerSettings,
+    socket: str | None,
+    services: Services,
+    health: Health,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> str:
+    """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
+    age = settings.max_connection_age if socket is None else 0.0
+    interceptor = CallInterceptor(metrics, settings.max_calls)
+    server = aio.server(interceptors=(interceptor,), options=server_options(age))
+    services.add_to(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [SERVICE_FULL_NAMES[service] for service in settings.services]
+    reflection.enable_server_reflection((*names, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if socket is None:
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        address = _target(host, _listen(server, "port", settings.host, settings.port))
+    else:
+        address = f"unix:{socket}"
+        server.add_insecure_port(address)
+    await server.start()
+
+    async def stop(error: type[BaseException] | None, *_: object) -> None:
+        # Who leaves by an exception, such as the cancellation by a second signal, waits for nobody.
+        await _stop(server, interceptor, settings.drain_grace if error is None else 0.0)
+
+    stack.push_async_exit(stop)
+    stack.callback(health.end_watches)
+    stack.callback(services.drain)
+    return address
+
+
+async def _stop(server: aio.Server, interceptor: CallInterceptor, grace: float) -> None:
+    """Let the calls that our services have accepted finish within ``grace`` seconds; cancelled, stop at once.
+
+    Whatever else is open then, such as a stream of reflection that its caller forgot, is cut off soon after.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + grace
+    try:
+        await interceptor.drain(grace)
+        await server.stop(min(max(0.0, deadline - loop.time()), _FAREWELL_SECONDS))
+    except asyncio.CancelledError:
+        await server.stop(0)
+        raise
+
+
+def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
+    try:
+        return server.add_insecure_port(_target(host, port))
+    except RuntimeError as error:
+        raise ListenError(f"{setting}: cannot listen on {_target(host, port)}; is the port taken?") from error
+
+
+def _target(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
