@@ -22,6 +22,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import grpc
 from google.protobuf.message import Message
@@ -31,6 +32,7 @@ from grpc import aio
 from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
 from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 from semantic_palette_services.bundle_selection import BundleMismatchError, MissingOperationError
+from semantic_palette_services.call_context import Context
 from semantic_palette_services.factory.stage_channel import StageUnavailableError
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import (
@@ -81,6 +83,12 @@ def status_of(error: Exception) -> CallStatus:
         if isinstance(error, kind):
             return _status(code, str(error), _details(error), _retry_after(error))
     return _internal(error)
+
+
+async def abort(context: Context, status: CallStatus) -> NoReturn:
+    """End a call with a status."""
+    await context.abort(status.code, status.message, trailing_metadata=status.trailing_metadata)
+    raise AssertionError("abort always raises")
 
 
 def _status(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 from grpc import aio
@@ -14,7 +14,7 @@ from grpc import aio
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
-from semantic_palette_services.server.errors import CallStatus, status_of
+from semantic_palette_services.server.errors import abort, status_of
 
 _OURS = "/semantic_palette."
 _QUIET_SECONDS = 0.1
@@ -102,6 +102,9 @@ class CallInterceptor(aio.ServerInterceptor):
             except asyncio.CancelledError:
                 code = _code_of_cancellation(context)
                 raise
+            except aio.AbortError:
+                code = context.code()
+                raise
             except Exception as error:
                 if context.cancelled():
                     # Writing to a caller that has just gone fails in ways of its own.
@@ -112,7 +115,7 @@ class CallInterceptor(aio.ServerInterceptor):
             finally:
                 self._observer.call_ended(method, code, time.perf_counter() - started)
             # Last, so that whoever has been answered is in the metrics.
-            return await _abort(context, failure)
+            return await abort(context, failure)
 
         return guarded
 
@@ -128,11 +131,6 @@ class CallInterceptor(aio.ServerInterceptor):
             yield
         finally:
             self._active -= 1
-
-
-async def _abort(context: Context, status: CallStatus) -> NoReturn:
-    await context.abort(status.code, status.message, trailing_metadata=status.trailing_metadata)
-    raise AssertionError("abort always raises")
 
 
 def _code_of_cancellation(context: Context) -> grpc.StatusCode:

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from semantic_palette.errors import SemanticPaletteError
 from semantic_palette_services.grpc_options import server_options
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
+from semantic_palette_services.server.decoding import DecodingInterceptor
 from semantic_palette_services.server.health import HEALTH_SERVICE, Health
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.metrics import Metrics
@@ -40,7 +41,7 @@ def open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncEx
 
 async def open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
     """Open the health port, NOT_SERVING as long as health says so; returns its number."""
-    server = aio.server(options=server_options(max_connection_age_seconds=0.0))
+    server = aio.server(interceptors=(DecodingInterceptor(),), options=server_options(max_connection_age_seconds=0.0))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = _listen(server, "health_port", settings.host, settings.health_port)
     await server.start()
@@ -59,7 +60,7 @@ async def open_public_port(
     """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
     age = settings.max_connection_age if socket is None else 0.0
     interceptor = CallInterceptor(metrics, settings.max_calls)
-    server = aio.server(interceptors=(interceptor,), options=server_options(age))
+    server = aio.server(interceptors=(interceptor, DecodingInterceptor()), options=server_options(age))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [SERVICE_FULL_NAMES[service] for service in settings.services]

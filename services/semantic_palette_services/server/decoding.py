@@ -1,0 +1,70 @@
+"""Bytes that are no message of the type that an RPC takes are bad input like any other.
+
+gRPC itself answers UNKNOWN with the text of the exception, which says neither whose fault it is nor what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import aio
+
+from semantic_palette.errors import InvalidInputError
+from semantic_palette_services.call_context import Context
+from semantic_palette_services.server.errors import abort, status_of
+
+Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecodable:
+    """Stands for a request that cannot be read."""
+
+    num_bytes: int
+
+
+class DecodingInterceptor(aio.ServerInterceptor):
+    """Answers a request that cannot be read with INVALID_ARGUMENT. The last interceptor, so that the others see it."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of a call with one request."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming or handler.request_deserializer is None:
+            return handler
+        streams = handler.response_streaming
+        make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+        return make(
+            _refuse_undecodable(handler.unary_stream if streams else handler.unary_unary),
+            request_deserializer=_tolerant(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Undecodable(len(data))
+
+    return read
+
+
+def _refuse_undecodable(
+    behaviour: Callable[[Any, Context], Awaitable[Any]],
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def checked(request: Any, context: Context) -> Any:
+        if isinstance(request, _Undecodable):
+            allowed = "a serialized message of the type that the method takes is allowed"
+            await abort(context, status_of(InvalidInputError("request", f"{request.num_bytes} bytes", allowed)))
+        return await behaviour(request, context)
+
+    return checked
