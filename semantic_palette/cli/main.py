@@ -16,6 +16,7 @@ import typer
 from semantic_palette.cli._errors import MissingExtraError, exit_code, print_error
 from semantic_palette.cli.edit import edit
 from semantic_palette.cli.generate import generate
+from semantic_palette.cli.loadtest import loadtest
 from semantic_palette.cli.show import show
 from semantic_palette.errors import SemanticPaletteError
 
@@ -36,6 +37,7 @@ def build_app() -> typer.Typer:
     app.command()(generate)
     app.command()(edit)
     app.command()(show)
+    app.command()(loadtest)
     app.command("version")(print_version)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda entry_point: entry_point.name):
         _add_commands(app, entry_point)
