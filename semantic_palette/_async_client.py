@@ -26,6 +26,7 @@ from semantic_palette._client_types import (
 from semantic_palette._pair_stream import Call, PairStream, Request, StreamedPair
 from semantic_palette._retry import Attempts, RetryPolicy, call_unary
 from semantic_palette._service_errors import ClientClosedError
+from semantic_palette._trace_context import trace_metadata
 from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import channel_target
@@ -295,7 +296,7 @@ class AsyncClient:
             return request, description
 
         def open_call(request: Request, remaining: float | None) -> Call:
-            return method()(request, timeout=remaining)
+            return method()(request, timeout=remaining, metadata=trace_metadata())
 
         def begin(stream: PairStream[Any]) -> Attempts:
             self._streams.add(stream)  # no earlier: a stream may be made in another thread than the one that reads it

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from semantic_palette._service_errors import ClientClosedError, is_message_too_large, pushback, service_error
+from semantic_palette._trace_context import trace_metadata
 from semantic_palette.errors import InvalidInputError
 
 # CANCELLED is what a server answers to a call that arrives in the instant it stops; a cancellation of our own does not
@@ -120,7 +121,7 @@ async def call_unary(
     """
     while True:
         try:
-            return await method()(request, timeout=attempts.remaining())
+            return await method()(request, timeout=attempts.remaining(), metadata=trace_metadata())
         except grpc.aio.AioRpcError as error:
             await attempts.pause_or_raise(error)
         except asyncio.CancelledError:

@@ -45,6 +45,7 @@ def serve(
     palette_address: Annotated[str | None, typer.Option(help="Palette service of the factory.")] = None,
     layout_address: Annotated[str | None, typer.Option(help="Layout service of the factory.")] = None,
     image_address: Annotated[str | None, typer.Option(help="Image service of the factory.")] = None,
+    otlp_endpoint: Annotated[str | None, typer.Option(help="Collector of traces, http://HOST:PORT.")] = None,
 ) -> None:
     """Serve bundles over gRPC until SIGTERM or Ctrl-C, then finish what was accepted.
 

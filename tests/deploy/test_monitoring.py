@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from semantic_palette.pair import Adherence
+from semantic_palette_services.runtime.observer import ExecutedBatch
 from semantic_palette_services.server.metrics import PREFIX, Metrics
 from semantic_palette_services.server.settings import ServerSettings
 from semantic_palette_services.server.share_collector import ShareCollector
@@ -30,7 +31,7 @@ def exported() -> dict[str, set[str]]:
     """Every sample name that a server exports once it has served something, with its labels."""
     metrics = Metrics()
     metrics.queue_depth("image", 1)
-    metrics.batch_executed("image", 1, 0.1, [0.1])
+    metrics.batch_executed(ExecutedBatch(model="image", seconds=0.1, queue_seconds=[0.1], spans=[None], span=None))
     metrics.shed("image", "queue_full")
     metrics.registry.register(ShareCollector(PREFIX, ["sky", "road"]))
     metrics.layout_served(Adherence.NATURAL, np.ones(2) / 2, np.ones(2) / 2, 0.0)

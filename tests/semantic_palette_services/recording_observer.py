@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from semantic_palette_services.runtime.observer import CancelStage, ShedReason
+from semantic_palette_services.runtime.observer import CancelStage, ExecutedBatch, ShedReason
 
 
 class RecordingObserver:
@@ -19,10 +19,10 @@ class RecordingObserver:
         self.cancels: list[tuple[str, CancelStage]] = []
         self.lowest_in_flight = 0
 
-    def batch_executed(self, model: str, size: int, seconds: float, queue_seconds: list[float]) -> None:
-        assert len(queue_seconds) == size
-        assert seconds >= 0.0
-        self.sizes[model].append(size)
+    def batch_executed(self, batch: ExecutedBatch) -> None:
+        assert len(batch.queue_seconds) == len(batch.spans) == batch.size
+        assert batch.seconds >= 0.0
+        self.sizes[batch.model].append(batch.size)
 
     def shed(self, model: str, reason: ShedReason) -> None:
         self.sheds.append((model, reason))

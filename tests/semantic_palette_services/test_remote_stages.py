@@ -42,7 +42,7 @@ async def outcome(method: Any, seconds_left: float | None, read: Any = lambda an
 
 
 def failing(code: Code) -> Any:
-    async def method(request: Message, *, timeout: float) -> None:
+    async def method(request: Message, *, timeout: float, metadata: Any) -> None:
         raise aio.AioRpcError(code, aio.Metadata(), aio.Metadata())
 
     return method
@@ -70,7 +70,7 @@ async def test_the_limit_of_a_stage_is_not_the_callers_deadline(
 
 @asynchronous
 async def test_a_call_lasts_no_longer_than_the_caller_and_the_stage_allow() -> None:
-    async def method(request: Message, *, timeout: float) -> float:
+    async def method(request: Message, *, timeout: float, metadata: Any) -> float:
         return timeout
 
     assert await outcome(method, None) == STAGE_TIMEOUT
@@ -88,7 +88,7 @@ class RecordingChannel(StageChannel):
         self.requests: list[Any] = []
 
     async def ask(self, method: Any, request: Message, deadline: float | None, read: Any) -> Any:
-        async def reply(asked: Message, *, timeout: float) -> Message:
+        async def reply(asked: Message, *, timeout: float, metadata: Any) -> Message:
             self.requests.append(asked)
             return self.answer
 
@@ -134,7 +134,7 @@ async def test_the_palette_service_says_what_the_bundle_has(styled: bool | None)
 
 @asynchronous
 async def test_a_malformed_answer_is_not_the_callers_fault() -> None:
-    async def method(request: Message, *, timeout: float) -> Message:
+    async def method(request: Message, *, timeout: float, metadata: Any) -> Message:
         return layout.GenerateLayoutsResponse()
 
     def wrong_size(answer: Message) -> None:

@@ -27,6 +27,7 @@ from semantic_palette_services.factory.stages import (
     Stages,
 )
 from semantic_palette_services.image.style_cache import StyleReference
+from semantic_palette_services.tracing import traced
 
 
 class PairEditor:
@@ -56,7 +57,8 @@ class PairEditor:
         job, position = self._job, index % len(self._job.sources)
         source = job.sources[position]
         edit = EditTask(source.labels, source.mask, source.edit, job.seed, index, job.deterministic)
-        edited = await self._stages.layout.edit(self._bundle, edit, self._deadline)
+        with traced("edit"):
+            edited = await self._stages.layout.edit(self._bundle, edit, self._deadline)
         # The whole edited scene is drawn, so that what is new fits what surrounds it; then the old surroundings return.
         task = ImageTask(
             edited.labels,
@@ -66,7 +68,8 @@ class PairEditor:
             job.deterministic,
             self._references[position],
         )
-        staged = await self._stages.image.translate(self._bundle, task, self._deadline)
+        with traced("image"):
+            staged = await self._stages.image.translate(self._bundle, task, self._deadline)
         image = await self._pool.run(_compose, source, staged.image, job.image_encoding)
         label_data = await encode_labels_in(self._pool, edited.labels, job.label_encoding)
         return _pair(self._bundle, job, index, source, edited, label_data, StagedImage(image, staged.engine))

@@ -15,6 +15,7 @@ from semantic_palette_services.factory.layout_supply import (
 from semantic_palette_services.factory.maker import SERVICE_VERSION
 from semantic_palette_services.factory.palette_feed import PaletteFeed
 from semantic_palette_services.factory.stages import ImageTask, PinnedBundle, StagedImage, Stages
+from semantic_palette_services.tracing import traced
 
 
 class PairGenerator:
@@ -43,7 +44,8 @@ class PairGenerator:
         job = self._job
         layout = await self._supply.layout(index)
         task = ImageTask(layout.labels, job.seed, index, job.image_encoding, job.deterministic)
-        staged = await self._stages.image.translate(self._bundle, task, self._deadline)
+        with traced("image"):
+            staged = await self._stages.image.translate(self._bundle, task, self._deadline)
         label_data = await encode_labels_in(self._pool, layout.labels, job.label_encoding)
         return _pair(self._bundle, job, index, layout, label_data, staged)
 

@@ -14,6 +14,7 @@ from semantic_palette.pair import Adherence, EngineIdentity, PaletteOrigin
 from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.factory.palette_feed import PaletteFeed
 from semantic_palette_services.factory.stages import LayoutStage, LayoutTask, PinnedBundle
+from semantic_palette_services.tracing import traced
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,8 @@ class GeneratedLayoutSupply:
         """See `LayoutSupply.layout`."""
         palette, origin = await self.feed.palette(index)
         task = LayoutTask(palette, self.seed, index, self.adherence, self.deterministic, self.constraints)
-        layout = await self.stage.generate(self.bundle, task, self.deadline)
+        with traced("layout", {"adherence": self.adherence.value}):
+            layout = await self.stage.generate(self.bundle, task, self.deadline)
         return SuppliedLayout(layout.labels, palette, layout.achieved, layout.kl, origin, layout.engine)
 
     def forget_before(self, index: int) -> None:

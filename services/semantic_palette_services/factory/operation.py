@@ -17,6 +17,11 @@ from semantic_palette_services.factory.maker import PairMaker
 from semantic_palette_services.factory.stages import PinnedBundle, Stages
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
+from semantic_palette_services.tracing import traced, untraced
+
+# A stream may have a million pairs, which no trace can hold: every pair at first, then a few.
+_TRACED_FIRST = 100
+_TRACED_EVERY = 1000
 
 AnyPair = TypeVar("AnyPair", bound=Pair)
 
@@ -108,7 +113,7 @@ class FactoryOperation:
         try:
             while window or started < count:
                 while started < count and len(window) < self._limits.window and not self._draining:
-                    window.append(asyncio.create_task(self._make(maker, first_index + started)))
+                    window.append(asyncio.create_task(self._make(maker, first_index, started)))
                     started += 1
                 if not window:
                     raise DrainingError("factory")
@@ -121,7 +126,12 @@ class FactoryOperation:
             await cancel_and_wait(window)
             await maker.close()
 
-    async def _make(self, maker: PairMaker[AnyPair], index: int) -> AnyPair:
+    async def _make(self, maker: PairMaker[AnyPair], first_index: int, number: int) -> AnyPair:
+        index = first_index + number
+        with traced("pair", {"index": index}) if _is_traced(number) else untraced():
+            return await self._make_in_turn(maker, index)
+
+    async def _make_in_turn(self, maker: PairMaker[AnyPair], index: int) -> AnyPair:
         async with self._slots:
             made = False
             self._observer.pair_started()
@@ -131,3 +141,8 @@ class FactoryOperation:
             finally:
                 self._observer.pair_ended(made)
         return pair
+
+
+def _is_traced(number: int) -> bool:
+    """Whether the pair that a stream makes as its ``number``-th, from 0, is in the stream's trace."""
+    return number < _TRACED_FIRST or number % _TRACED_EVERY == 0

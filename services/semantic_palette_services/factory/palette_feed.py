@@ -13,6 +13,7 @@ from semantic_palette_services.concurrency import cancel_and_wait
 from semantic_palette_services.factory.jobs import GivenPalettes, SampledPalettes
 from semantic_palette_services.factory.stages import PaletteStage, PinnedBundle
 from semantic_palette_services.palette.operation import DrawnPalette
+from semantic_palette_services.tracing import traced
 
 _CHUNK = 16
 """Palettes sampled at a time: enough to make the call cheap, few enough for an early first pair."""
@@ -67,12 +68,13 @@ class PaletteFeed:
         if number not in self._chunks:
             start = number * _CHUNK
             size = min(_CHUNK, self._count - start)
-            self._chunks[number] = asyncio.create_task(
-                self._stage.sample(
-                    self._bundle, self._seed, self._first_index + start, size, constraints, self._deadline
-                )
-            )
+            self._chunks[number] = asyncio.create_task(self._sample(self._first_index + start, size, constraints))
         return self._chunks[number]
+
+    async def _sample(self, first_index: int, count: int, constraints: Constraints) -> list[DrawnPalette]:
+        # Part of the pair that asks first; the others find the palettes there.
+        with traced("palette", {"first_index": first_index, "count": count}):
+            return await self._stage.sample(self._bundle, self._seed, first_index, count, constraints, self._deadline)
 
     def forget_before(self, index: int) -> None:
         """Pairs before ``index`` have their palettes; what was drawn for them may go."""

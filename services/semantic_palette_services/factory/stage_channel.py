@@ -14,6 +14,7 @@ from grpc import aio
 from semantic_palette.errors import SemanticPaletteError
 from semantic_palette.grpc_conventions import channel_target
 from semantic_palette_services.grpc_options import channel_options
+from semantic_palette_services.tracing import Attributes, Headers, outgoing_headers, traced
 
 Answer = TypeVar("Answer")
 AnyAnswer = TypeVar("AnyAnswer", covariant=True)
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 class Method(Protocol[AnyAnswer]):
     """A unary method of a stub."""
 
-    def __call__(self, request: Message, *, timeout: float) -> Awaitable[AnyAnswer]:
+    def __call__(self, request: Message, *, timeout: float, metadata: Headers) -> Awaitable[AnyAnswer]:
         """Begin a call."""
 
 
@@ -74,7 +75,8 @@ class StageChannel:
         loop = asyncio.get_running_loop()
         left = math.inf if deadline is None else max(deadline - loop.time(), 0.0)
         try:
-            answer = await method(request, timeout=min(self._timeout, left))
+            with traced(*self._span_of(request), client=True):
+                answer = await method(request, timeout=min(self._timeout, left), metadata=outgoing_headers())
         except aio.AioRpcError as error:
             cancelled = error.code() is grpc.StatusCode.CANCELLED
             # Where the caller has longer than a call may take, only that limit has passed, or will.
@@ -86,6 +88,10 @@ class StageChannel:
             return read(answer)
         except ValueError as error:  # of which InvalidInputError is one, that would blame our caller
             raise StageAnswerError(f"{self.address}: the answer is malformed: {error}") from error
+
+    def _span_of(self, request: Message) -> tuple[str, Attributes]:
+        method = request.DESCRIPTOR.name.removesuffix("Request")
+        return method, {"rpc.system": "grpc", "rpc.method": method, "server.address": self.address}
 
     async def close(self) -> None:
         """Close the connections; calls in flight are cancelled."""

@@ -18,6 +18,7 @@ from semantic_palette_services.image.style_cache import StyleCache, StyleReferen
 from semantic_palette_services.runtime.batcher import Room
 from semantic_palette_services.runtime.served_model import ServedModel
 from semantic_palette_services.runtime.style_bank import StyleBank
+from semantic_palette_services.tracing import traced
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,8 @@ class ImageOperation:
         if options.encoding.format is ImageFormat.RAW:
             # A copy of the bytes costs less than the way to a thread and back.
             return encode_image(image, options.encoding)
-        return await self._pool.run(encode_image, image, options.encoding)
+        with traced("encode", {"format": options.encoding.format.value}):
+            return await self._pool.run(encode_image, image, options.encoding)
 
     async def _styles(
         self,

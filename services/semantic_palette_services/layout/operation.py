@@ -20,6 +20,7 @@ from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.runtime.batcher import Room
 from semantic_palette_services.runtime.served_model import ServedModel
+from semantic_palette_services.tracing import traced
 
 
 class QualityObserver(Protocol):
@@ -157,7 +158,8 @@ class LayoutOperation:
         if options.adherence is Adherence.EXACT:
             async with self._score_maps:
                 outputs = await infer()
-                labels = await self._pool.run(_meet_budget, outputs.pop("scores"), request.palette, options.bounds)
+                with traced("budget"):
+                    labels = await self._pool.run(_meet_budget, outputs.pop("scores"), request.palette, options.bounds)
         else:
             labels = (await infer())["labels"]
         achieved = histogram(labels, self.bundle.label_space.num_classes)

@@ -36,7 +36,8 @@ from semantic_palette_services.runtime.errors import (
 )
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.item_queue import Arrays, BucketKey, Item, ItemQueue
-from semantic_palette_services.runtime.observer import BatchObserver, NullObserver
+from semantic_palette_services.runtime.observer import BatchObserver, ExecutedBatch, NullObserver
+from semantic_palette_services.tracing import record_batch
 
 logger = logging.getLogger(__name__)
 
@@ -352,8 +353,10 @@ class Batcher:
         for item, answer in zip(items, answers, strict=True):
             if not item.future.done():
                 item.future.set_result(answer)
-        waits = [started - item.enqueued for item in items]
-        self._observer.batch_executed(self.name, len(items), seconds, waits)
+        waits, spans = [started - item.enqueued for item in items], [item.span for item in items]
+        span = record_batch(self.name, spans, waits, self._loop.time() - started, seconds)
+        batch = ExecutedBatch(model=self.name, seconds=seconds, queue_seconds=waits, spans=spans, span=span)
+        self._observer.batch_executed(batch)
 
     def _fail(self, items: Sequence[Item], errors: Sequence[SemanticPaletteError]) -> None:
         for item, error in zip(items, errors, strict=True):

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from semantic_palette_services.tracing import Span, current_span
+
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 # An item is served as if its deadline were never further away than this: whatever has waited so long goes before
@@ -46,6 +48,7 @@ class Item:
         deadline: when the caller stops waiting, on the same clock; None for never.
         deterministic: whether the item must run in a batch of its own.
         suspect: whether the item was in a batch that failed.
+        span: the span that it is part of; None where tracing is off.
     """
 
     inputs: Arrays
@@ -54,6 +57,7 @@ class Item:
     deadline: float | None
     deterministic: bool
     suspect: bool = False
+    span: Span | None = field(default_factory=current_span)
     order: tuple[float, int] = field(init=False)
 
     def __post_init__(self) -> None:

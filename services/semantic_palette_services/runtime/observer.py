@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
+
+from semantic_palette_services.tracing import Span
 
 ShedReason: TypeAlias = Literal["queue_full", "deadline", "drain"]
 CancelStage: TypeAlias = Literal["queued", "running"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExecutedBatch:
+    """A batch that has been answered.
+
+    Attributes:
+        model: name of the model.
+        seconds: how long it held the device.
+        queue_seconds: how long each item had waited.
+        spans: the span that each item is part of; None where tracing is off.
+        span: of the batch; None where no item is recorded.
+    """
+
+    model: str
+    seconds: float
+    queue_seconds: Sequence[float]
+    spans: Sequence[Span | None]
+    span: Span | None
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return len(self.queue_seconds)
+
+
 class BatchObserver(Protocol):
     """Receives the events of batchers, always in the thread of the event loop; must be quick."""
 
-    def batch_executed(self, model: str, size: int, seconds: float, queue_seconds: list[float]) -> None:
-        """A batch of ``size`` items held the device for ``seconds``; ``queue_seconds`` has each item's wait."""
+    def batch_executed(self, batch: ExecutedBatch) -> None:
+        """A batch has been answered."""
 
     def shed(self, model: str, reason: ShedReason) -> None:
         """An item was refused at admission, or dropped from the queue because its deadline had passed."""
@@ -30,7 +58,7 @@ class BatchObserver(Protocol):
 class NullObserver:
     """Watches nothing; the default."""
 
-    def batch_executed(self, model: str, size: int, seconds: float, queue_seconds: list[float]) -> None:
+    def batch_executed(self, batch: ExecutedBatch) -> None:
         """Ignore the event."""
 
     def shed(self, model: str, reason: ShedReason) -> None:

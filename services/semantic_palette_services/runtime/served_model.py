@@ -21,6 +21,7 @@ from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.observer import BatchObserver
 from semantic_palette_services.runtime.selection import EngineChoice, Selection
 from semantic_palette_services.runtime.settings import RuntimeSettings
+from semantic_palette_services.tracing import traced
 
 
 def model_digest(entry: ModelEntry) -> str:
@@ -119,7 +120,8 @@ class ServedModel:
             InvalidInputError: an input is missing, unknown, or of the wrong dtype or shape.
         """
         check_sample(self.entry.inputs, inputs)
-        return await self.batcher.submit(inputs, deadline=deadline, deterministic=deterministic, room=room)
+        with traced(f"infer {self.operation}", {"model": self.operation, "deterministic": deterministic}):
+            return await self.batcher.submit(inputs, deadline=deadline, deterministic=deterministic, room=room)
 
     def run_batch(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the engine of ordinary items directly, past the queue: what benchmarks compare with.

@@ -1,8 +1,9 @@
-"""What every call of our services goes through: metrics and the table of errors, for unary calls and streams alike."""
+"""What every call of our services goes through, unary or a stream: metrics, traces and the table of errors."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from semantic_palette_services.call_context import Context
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.errors import abort, status_of
+from semantic_palette_services.tracing import Tracer, within
+
+logger = logging.getLogger(__name__)
 
 _OURS = "/semantic_palette."
 _QUIET_SECONDS = 0.1
@@ -44,11 +48,13 @@ class CallInterceptor(aio.ServerInterceptor):
     Args:
         observer: is told about every call.
         max_calls: calls of our services that may be open at the same time, each of which holds its messages in memory.
+        tracer: begins the span of every call; None for no tracing.
     """
 
-    def __init__(self, observer: CallObserver, max_calls: int) -> None:
+    def __init__(self, observer: CallObserver, max_calls: int, tracer: Tracer | None = None) -> None:
         self._observer = observer
         self._max_calls = max_calls
+        self._tracer = tracer
         self._active = 0
         self._last_arrival = 0.0
         self._draining = False
@@ -92,28 +98,25 @@ class CallInterceptor(aio.ServerInterceptor):
 
     def _guard(self, behaviour: Behaviour, method: str) -> Behaviour:
         async def guarded(request: Any, context: Context) -> Any:
-            code = grpc.StatusCode.OK
-            started = time.perf_counter()
-            self._observer.call_started(method)
+            call = _Call(self._observer, self._tracer, method, context)
             self._last_arrival = asyncio.get_running_loop().time()
-            try:
-                with self._accepted():
-                    return await behaviour(request, context)
-            except asyncio.CancelledError:
-                code = _code_of_cancellation(context)
-                raise
-            except aio.AbortError:
-                code = context.code()
-                raise
-            except Exception as error:
-                if context.cancelled():
-                    # Writing to a caller that has just gone fails in ways of its own.
-                    code = grpc.StatusCode.CANCELLED
-                    raise asyncio.CancelledError from error
-                failure = status_of(error)
-                code = failure.code
-            finally:
-                self._observer.call_ended(method, code, time.perf_counter() - started)
+            with call.observed():
+                try:
+                    with self._accepted():
+                        return await behaviour(request, context)
+                except asyncio.CancelledError:
+                    call.code = _code_of_cancellation(context)
+                    raise
+                except aio.AbortError:
+                    call.code = context.code()
+                    raise
+                except Exception as error:
+                    if context.cancelled():
+                        # Writing to a caller that has just gone fails in ways of its own.
+                        call.code = grpc.StatusCode.CANCELLED
+                        raise asyncio.CancelledError from error
+                    failure = status_of(error)
+                    call.code = failure.code
             # Last, so that whoever has been answered is in the metrics.
             return await abort(context, failure)
 
@@ -131,6 +134,49 @@ class CallInterceptor(aio.ServerInterceptor):
             yield
         finally:
             self._active -= 1
+
+
+class _Call:
+    """What is told of one call: to the observer, the tracer and, at level debug, the log.
+
+    Attributes:
+        code: the status that the call ends with.
+    """
+
+    def __init__(self, observer: CallObserver, tracer: Tracer | None, method: str, context: Context) -> None:
+        self.code = grpc.StatusCode.OK
+        self._observer = observer
+        self._tracer = tracer
+        self._method = method
+        self._context = context
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """The block is the call."""
+        started = time.perf_counter()
+        self._observer.call_started(self._method)
+        span = None
+        if self._tracer is not None:
+            span = self._tracer.begin_call(self._method, self._context.invocation_metadata() or ())
+        with within(span):
+            try:
+                yield
+            finally:
+                seconds = time.perf_counter() - started
+                self._observer.call_ended(self._method, self.code, seconds)
+                if logger.isEnabledFor(logging.DEBUG):
+                    self._log(seconds)
+                if self._tracer is not None and span is not None:
+                    self._tracer.end_call(span, self.code)
+
+    def _log(self, seconds: float) -> None:
+        fields = {
+            "method": self._method,
+            "code": self.code.name,
+            "seconds": round(seconds, 6),
+            "peer": self._context.peer(),
+        }
+        logger.debug("call ended", extra={"fields": fields})
 
 
 def _code_of_cancellation(context: Context) -> grpc.StatusCode:

@@ -1,8 +1,8 @@
 """From settings to a running server and back, in the right order.
 
-Start: metrics and health ports (NOT_SERVING), device, bundle, services, public port, SERVING.
+Start: tracing, metrics and health ports (NOT_SERVING), device, bundle, services, public port, SERVING.
 Drain: NOT_SERVING, a delay for load balancers to notice, no new calls and pairs, accepted ones finish, batchers,
-device, health and metrics ports.
+device, health and metrics ports, traces.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from semantic_palette.errors import InvalidInputError
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
@@ -21,13 +22,16 @@ from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleReference, ModelStore
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.health import Health
+from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.listeners import open_health_port, open_metrics_port, open_public_port
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.settings import ServerSettings
+from semantic_palette_services.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
+_NEEDS_OTEL = "tracing is there where OpenTelemetry is installed: pip install 'semantic-palette[otel]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,14 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
 
     Raises:
         ListenError: a port is taken.
+        InvalidInputError: a setting needs what is not installed.
         BundleError: the bundle is missing or corrupt.
         RuntimeServiceError: no engine runs its models.
     """
     metrics = Metrics()
     health = Health(SERVICE_FULL_NAMES[service] for service in settings.services)
     async with AsyncExitStack() as stack:
+        tracer = _open_tracer(settings, stack)
         metrics_port = health_port = None
         if socket is None:
             metrics_port = open_metrics_port(settings, metrics, stack)
@@ -74,11 +80,25 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         bundle = await _load_bundle(settings, metrics, stack) if settings.needs_bundle else None
         services = Services(settings, bundle, pool, metrics)
         stack.push_async_callback(services.close)
-        address = await open_public_port(settings, socket, services, health, metrics, stack)
+        interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
+        address = await open_public_port(settings, socket, services, health, interceptor, stack)
         await _watch_engines(bundle, health, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
         yield RunningServer(address, health_port, metrics_port, bundle, metrics)
+
+
+def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> Tracer | None:
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from semantic_palette_services.server.opentelemetry import otlp_tracer
+    except ImportError as error:
+        raise InvalidInputError("otlp_endpoint", settings.otlp_endpoint, _NEEDS_OTEL) from error
+    batch_size = settings.max_batch_size
+    tracer = otlp_tracer(settings.otlp_endpoint, ratio=settings.trace_ratio, max_batch_size=batch_size)
+    stack.push_async_callback(tracer.close)
+    return tracer
 
 
 async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> LoadedBundle:

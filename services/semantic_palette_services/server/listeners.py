@@ -54,12 +54,11 @@ async def open_public_port(
     socket: str | None,
     services: Services,
     health: Health,
-    metrics: Metrics,
+    interceptor: CallInterceptor,
     stack: AsyncExitStack,
 ) -> str:
     """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
     age = settings.max_connection_age if socket is None else 0.0
-    interceptor = CallInterceptor(metrics, settings.max_calls)
     server = aio.server(interceptors=(interceptor, DecodingInterceptor()), options=server_options(age))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -7,18 +7,26 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from semantic_palette_services.tracing import current_span
+
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger, message and, where there is one, the traceback."""
+    """Time (UTC), level, logger, message and, where there are some, ids of trace and span, the record's ``fields``
+    (``logger.info(..., extra={"fields": {...}})``) and the traceback.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
-        entry = {
+        entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        span = current_span()
+        if span is not None:
+            entry |= {"trace_id": span.trace_id, "span_id": span.span_id}
+        entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)

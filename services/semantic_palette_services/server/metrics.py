@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from semantic_palette.editing import RegionShares
 from semantic_palette.pair import Adherence
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
-from semantic_palette_services.runtime.observer import CancelStage, ShedReason
+from semantic_palette_services.runtime.observer import CancelStage, ExecutedBatch, ShedReason
 from semantic_palette_services.server.share_collector import ShareCollector
+from semantic_palette_services.tracing import Span, current_span
 
 PREFIX = "semantic_palette"
 
@@ -114,16 +115,16 @@ class Metrics:
         """See `CallObserver.call_ended`."""
         self._inflight_requests.labels(method).dec()
         self._requests.labels(method, code.name).inc()
-        self._request_seconds.labels(method).observe(seconds)
+        self._request_seconds.labels(method).observe(seconds, _exemplar(current_span()))
 
-    def batch_executed(self, model: str, size: int, seconds: float, queue_seconds: list[float]) -> None:
+    def batch_executed(self, batch: ExecutedBatch) -> None:
         """See `BatchObserver.batch_executed`."""
-        self._batch_seconds.labels(model).observe(seconds)
-        self._batch_size.labels(model).observe(size)
-        self._device_seconds.inc(seconds)
-        queue = self._queue_seconds.labels(model)
-        for waited in queue_seconds:
-            queue.observe(waited)
+        self._batch_seconds.labels(batch.model).observe(batch.seconds, _exemplar(batch.span))
+        self._batch_size.labels(batch.model).observe(batch.size)
+        self._device_seconds.inc(batch.seconds)
+        queue = self._queue_seconds.labels(batch.model)
+        for waited, span in zip(batch.queue_seconds, batch.spans, strict=True):
+            queue.observe(waited, _exemplar(span))
 
     def shed(self, model: str, reason: ShedReason) -> None:
         """See `BatchObserver.shed`."""
@@ -164,3 +165,8 @@ class Metrics:
         self._inflight_pairs.dec()
         if made:
             self._pairs.inc()
+
+
+def _exemplar(span: Span | None) -> dict[str, str] | None:
+    """What leads from a bucket of a histogram to a trace that is kept."""
+    return {"trace_id": span.trace_id, "span_id": span.span_id} if span is not None and span.recorded else None

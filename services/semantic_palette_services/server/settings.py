@@ -94,6 +94,13 @@ class ServerSettings(BaseSettings):
     max_connection_age: float = Field(default=300.0, ge=0)
     """Seconds after which connections are closed kindly, so that clients find new replicas; 0 for never."""
 
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    """OpenTelemetry collector that traces are sent to over OTLP/gRPC, such as ``http://collector:4317``; default: no
+    tracing."""
+
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of the calls that are traced, of those whose callers do not decide that."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged."""
 
