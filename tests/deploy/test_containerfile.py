@@ -32,7 +32,7 @@ def test_image_runs_as_an_ordinary_user(instructions: list[str]) -> None:
 
 def test_image_has_the_engines_and_no_torch(instructions: list[str]) -> None:
     (install,) = [instruction for instruction in instructions if "pip install" in instruction]
-    assert "'.[serve,cpu,openvino]'" in install
+    assert "'.[serve,cpu,openvino,otel]'" in install
     assert "--constraint constraints.txt" in install
     assert re.search(r"! \S+python -c 'import torch'", install), "the build must fail when torch slips in"
 
