@@ -1,0 +1,104 @@
+"""Makes a call as its case says, and tells how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from fuzz.cases import Caller, Case
+from semantic_palette.grpc_conventions import CONNECTION_OPTIONS
+
+PATIENCE = 90.0
+"""Seconds after which an answer that has not come counts as a hang, on however busy a machine."""
+
+_MOST_MESSAGES = 5
+
+# Each case meets the server itself: no retries on the way, and a connection of its own.
+_OPTIONS = (*CONNECTION_OPTIONS, ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
+
+
+@dataclass
+class Outcome:
+    """How a call ended.
+
+    Attributes:
+        code: its status; None where the caller left before it had one.
+        details: the message beside the status.
+        trailers: the trailing metadata.
+        answers: what was answered, serialized.
+        seconds: how long it took.
+        error: set when the call failed in a way that no status describes.
+    """
+
+    code: grpc.StatusCode | None = None
+    details: str = ""
+    trailers: dict[str, Any] = field(default_factory=dict)
+    answers: list[bytes] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+
+def channel_to(address: str) -> aio.Channel:
+    """A connection to a server."""
+    return aio.insecure_channel(address, options=_OPTIONS)
+
+
+async def make_call(address: str, channel: aio.Channel, case: Case) -> Outcome:
+    """Make the call of a case, on the channel or, for a caller that will be gone, on one of its own."""
+    outcome, started = Outcome(), time.perf_counter()
+    try:
+        if case.caller is Caller.GONE:
+            async with channel_to(address) as own:
+                await _leave_early(own, case, outcome)
+        elif case.caller is Caller.FICKLE:
+            await _leave_early(channel, case, outcome)
+        else:
+            await _call(channel, case, outcome)
+    except aio.AioRpcError as error:
+        outcome.code, outcome.details = error.code(), error.details() or ""
+        outcome.trailers = dict(error.trailing_metadata() or ())
+    except TimeoutError:
+        outcome.error = f"no status {PATIENCE:.0f} s after the deadline of {PATIENCE:.0f} s"
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+async def _leave_early(channel: aio.Channel, case: Case, outcome: Outcome) -> None:
+    """Call, and leave after the case's moment, whether or not there is an answer."""
+    call = asyncio.create_task(_call(channel, case, outcome))
+    await asyncio.wait({call}, timeout=case.moment)
+    if call.done():
+        await call
+        return
+    if case.caller is Caller.GONE:
+        await channel.close()
+    call.cancel()
+    await asyncio.wait({call})
+    outcome.code = None
+
+
+async def _call(channel: aio.Channel, case: Case, outcome: Outcome) -> None:
+    timeout = case.moment if case.caller is Caller.HASTY else PATIENCE
+    # gRPC ends a call at its deadline on this side; twice the time is for a channel that does not.
+    async with asyncio.timeout(2 * PATIENCE):
+        if case.method.streams:
+            await _read_stream(channel.unary_stream(case.method.path)(case.data, timeout=timeout), case, outcome)
+        else:
+            outcome.answers.append(await channel.unary_unary(case.method.path)(case.data, timeout=timeout))
+            outcome.code = grpc.StatusCode.OK
+
+
+async def _read_stream(call: Any, case: Case, outcome: Outcome) -> None:
+    """Read to the end, or the first messages and then cancel: a request may well have asked for a million."""
+    most = 1 if case.method.endless else _MOST_MESSAGES
+    async for answer in call:
+        outcome.answers.append(answer)
+        if len(outcome.answers) == most:
+            call.cancel()
+            return
+    outcome.code = await call.code()
