@@ -19,7 +19,7 @@ PROTOS := $(wildcard protos/semantic_palette/v1/*.proto)
 protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(PROTOS)
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo up test fuzz lint lint-python lint-protos lint-deploy format proto train export bench gpu-check images clean help
+.PHONY: setup demo up test fuzz lint lint-python lint-protos lint-deploy format proto metrics train export bench gpu-check images clean help
 
 setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
 
@@ -42,6 +42,9 @@ format: $(READY) $(BUF) ## format Python and protos
 
 proto: $(READY) ## generate semantic_palette/v1 from protos/
 	$(call protoc,.)
+
+metrics: $(READY) ## write docs/metrics.md from the registry of a server
+	mkdir -p build && $(BIN)/python scripts/metrics_page.py > build/metrics.md && mv build/metrics.md docs/metrics.md
 
 train: $(READY) ## train RECIPE= (default fast/camvid-cpu) into runs/
 	$(BIN)/semantic-palette train --recipe $(RECIPE) $(ARGS)

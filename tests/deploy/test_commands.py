@@ -24,6 +24,7 @@ TARGETS = [
     "lint",
     "format",
     "proto",
+    "metrics",
     "train",
     "export",
     "bench",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from semantic_palette_services.server.share_collector import ShareCollector
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
+PAGE = (ROOT / "docs" / "metrics.md").read_text()
 CONFIGS = ["prometheus.yml", "prometheus-kubernetes.yml"]
 
 RunTool = Callable[..., subprocess.CompletedProcess[str]]
@@ -81,14 +83,31 @@ def test_scraped_port_is_the_one_that_is_served(config: str) -> None:
     assert ports == {ServerSettings.model_fields["metrics_port"].default}
 
 
-def test_documentation_lists_every_metric_and_no_other() -> None:
-    metrics = Metrics()
-    metrics.registry.register(ShareCollector(PREFIX, ["sky"]))
-    defined = {
-        family.name.removeprefix(f"{PREFIX}_") + ("_total" if family.type == "counter" else "")
-        for family in metrics.registry.collect()
-    }
+def test_the_page_of_metrics_is_what_the_registry_has() -> None:
+    program = ROOT / "scripts" / "metrics_page.py"
+    written = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert (ROOT / "docs" / "metrics.md").read_text() == written, "docs/metrics.md is stale: run make metrics"
 
-    table = (ROOT / "docs" / "monitoring.md").read_text()
 
-    assert set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram)", table, flags=re.MULTILINE)) == defined
+def test_the_page_lists_every_metric_that_is_exported(exported: dict[str, set[str]]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \|.*?\| (.*?) \|", PAGE, flags=re.MULTILINE)
+    documented = {f"{PREFIX}_{name}": set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    for sample, labels in exported.items():
+        if sample.startswith(PREFIX) and not sample.endswith("_created"):
+            metric = sample if sample in documented else re.sub(r"_(bucket|sum|count)$", "", sample)
+            assert labels - {"le"} == documented[metric], sample
+
+
+def test_every_metric_has_a_meaning_and_says_it_as_a_sentence() -> None:
+    meanings = re.findall(r"^\| `\w+` \| (?:counter|gauge|histogram) \|.*\| (.*) \|$", PAGE, flags=re.MULTILINE)
+    assert len(meanings) > 20
+    assert [meaning for meaning in meanings if not re.fullmatch(r"[A-Z0-9].{4,}\.", meaning)] == []
+
+
+@pytest.mark.parametrize("page", ["monitoring.md", "serving.md", "deploy.md"])
+def test_documentation_names_metrics_that_exist(page: str) -> None:
+    names = set(re.findall(rf"{PREFIX}_\w+", (ROOT / "docs" / page).read_text()))
+    documented = set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE))
+    bases = {re.sub(r"_(bucket|sum|count)$", "", name.removeprefix(f"{PREFIX}_")) for name in names}
+    # Packages and settings begin like metrics.
+    assert bases - documented <= {"services", "training", ""}

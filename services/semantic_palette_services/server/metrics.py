@@ -6,10 +6,12 @@ interceptor (calls), so that none of those knows of Prometheus.
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from semantic_palette.editing import RegionShares
 from semantic_palette.pair import Adherence
@@ -34,6 +36,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = self._gauge("build_info", "1; the version of the server is its label.", "version")
+        build.labels(importlib.metadata.version("semantic-palette")).set(1)
         self._define_calls()
         self._define_batches()
         self._define_results()
