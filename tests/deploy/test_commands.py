@@ -21,6 +21,7 @@ TARGETS = [
     "demo",
     "up",
     "test",
+    "fuzz",
     "lint",
     "format",
     "proto",
