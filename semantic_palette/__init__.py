@@ -20,6 +20,7 @@ from semantic_palette.errors import (
 from semantic_palette.label_space import CAMVID, CITYSCAPES, STREETS, LabelClass, LabelSpace
 from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, EngineIdentity, Pair, PaletteOrigin, Provenance
 from semantic_palette.palette_model import PaletteDraws, PaletteModel
+from semantic_palette.priority import Priority
 
 if TYPE_CHECKING:
     from semantic_palette.client import AsyncClient, Client
@@ -47,6 +48,7 @@ __all__ = [
     "PaletteDraws",
     "PaletteModel",
     "PaletteOrigin",
+    "Priority",
     "Provenance",
     "SemanticPaletteError",
     "UnknownClassError",

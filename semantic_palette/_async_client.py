@@ -31,6 +31,7 @@ from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import channel_target
 from semantic_palette.pair import Adherence, EditedPair, Pair
+from semantic_palette.priority import Priority
 
 
 class AsyncClient:
@@ -102,15 +103,19 @@ class AsyncClient:
         adherence: Adherence | str = Adherence.NATURAL,
         deterministic: bool = False,
         constraints: Constraints | None = None,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> LayoutBatch:
-        """Generates one layout an item; `constraints` round the pixel budgets of EXACT adherence."""
+        """Generates one layout an item; `constraints` round the pixel budgets of EXACT adherence.
+
+        As in all calls that are not streams, the default priority is INTERACTIVE.
+        """
         attempts = self._attempts(self._timeout, pinned=True)
         description = await self._describe(bundle, digest, attempts)
         selector = requests.selector(bundle, description.identity.digest)
         request = requests.layouts_request(
-            selector, items, description.label_space, adherence, deterministic, constraints
+            selector, items, description.label_space, adherence, deterministic, constraints, priority
         )
         response = await call_unary(lambda: self._connection.layout.GenerateLayouts, request, attempts)
         layouts = [convert.generated_layout_from_proto(layout, description) for layout in response.layouts]
@@ -125,12 +130,13 @@ class AsyncClient:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> ImageBatch:
         """Translates one layout an item to an image; `image_quality` (1 to 100, default 95) is for JPEG."""
         request = requests.images_request(
-            requests.selector(bundle, digest), items, deterministic, image_format, image_quality
+            requests.selector(bundle, digest), items, deterministic, image_format, image_quality, priority
         )
         attempts = self._attempts(self._timeout, pinned=digest is not None)
         response = await call_unary(lambda: self._connection.image.TranslateLayouts, request, attempts)
@@ -144,6 +150,7 @@ class AsyncClient:
         items: Sequence[EditItem],
         *,
         deterministic: bool = False,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> EditBatch:
@@ -151,7 +158,7 @@ class AsyncClient:
         attempts = self._attempts(self._timeout, pinned=True)
         description = await self._describe(bundle, digest, attempts)
         selector = requests.selector(bundle, description.identity.digest)
-        request = requests.edits_request(selector, items, deterministic)
+        request = requests.edits_request(selector, items, deterministic, priority)
         response = await call_unary(lambda: self._connection.layout.EditLayouts, request, attempts)
         layouts = [edits.edited_layout_from_proto(layout, description) for layout in response.layouts]
         return EditBatch(
@@ -171,6 +178,7 @@ class AsyncClient:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
@@ -188,6 +196,7 @@ class AsyncClient:
             deterministic: the same bytes for the same (bundle, seed, index); else results may differ by rounding.
             image_format: png, jpeg, webp or raw.
             image_quality: 1 to 100 for JPEG; 0 is the service's default, 95.
+            priority: INTERACTIVE goes before everything that is BULK. Default: BULK.
             bundle: name of the bundle. Default: the service's default bundle.
             digest: digest of the bundle. Default: the active one, and the stream stays on it.
             timeout: seconds for the whole stream. Default: none.
@@ -208,6 +217,7 @@ class AsyncClient:
             deterministic,
             image_format,
             image_quality,
+            priority,
         )
 
         def add_palettes(description: BundleDescription) -> None:
@@ -234,6 +244,7 @@ class AsyncClient:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
@@ -250,6 +261,7 @@ class AsyncClient:
             deterministic: the same bytes for the same (bundle, source, seed, index).
             image_format: png, jpeg, webp or raw.
             image_quality: 1 to 100 for JPEG; 0 is the service's default, 95.
+            priority: INTERACTIVE goes before everything that is BULK. Default: BULK.
             bundle: name of the bundle. Default: the service's default bundle.
             digest: digest of the bundle. Default: the active one, and the stream stays on it.
             timeout: seconds for the whole stream. Default: none.
@@ -268,6 +280,7 @@ class AsyncClient:
             deterministic,
             image_format,
             image_quality,
+            priority,
         )
         return self._stream(
             request,

@@ -32,11 +32,13 @@ from semantic_palette.pair import (
     Provenance,
 )
 from semantic_palette.palette import shares_from_palette
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2, factory_service_pb2, layout_service_pb2, palette_service_pb2
 
 if TYPE_CHECKING:
     from semantic_palette.v1.common_pb2 import Adherence as AdherenceValue
     from semantic_palette.v1.common_pb2 import ImageFormat as ImageFormatValue
+    from semantic_palette.v1.common_pb2 import Priority as PriorityValue
 
 _ADHERENCES = {
     Adherence.NATURAL: common_pb2.ADHERENCE_NATURAL,
@@ -47,6 +49,10 @@ _IMAGE_FORMATS: "dict[ImageFormat, ImageFormatValue]" = {
     "jpeg": common_pb2.IMAGE_FORMAT_JPEG,
     "webp": common_pb2.IMAGE_FORMAT_WEBP,
     "raw": common_pb2.IMAGE_FORMAT_RAW,
+}
+_PRIORITIES = {
+    Priority.INTERACTIVE: common_pb2.PRIORITY_INTERACTIVE,
+    Priority.BULK: common_pb2.PRIORITY_BULK,
 }
 _ADHERENCE_NAMES = {value: name for name, value in _ADHERENCES.items()}
 _IMAGE_FORMAT_NAMES = {value: name for name, value in _IMAGE_FORMATS.items()}
@@ -72,6 +78,15 @@ def adherence_to_proto(adherence: Adherence | str) -> "AdherenceValue":
     if adherence not in _ADHERENCES:
         raise InvalidInputError("adherence", str(adherence), f"one of {', '.join(_ADHERENCES)}")
     return _ADHERENCES[Adherence(adherence)]
+
+
+def priority_to_proto(priority: Priority | str | None) -> "PriorityValue":
+    """None leaves it to the service."""
+    if priority is None:
+        return common_pb2.PRIORITY_UNSPECIFIED
+    if priority not in _PRIORITIES:
+        raise InvalidInputError("priority", str(priority), f"one of {', '.join(_PRIORITIES)}")
+    return _PRIORITIES[Priority(priority)]
 
 
 def image_format_to_proto(image_format: ImageFormat) -> "ImageFormatValue":

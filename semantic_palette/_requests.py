@@ -10,6 +10,7 @@ from semantic_palette.constraints import Constraints
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import Adherence
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2, factory_service_pb2, image_service_pb2, layout_service_pb2
 from semantic_palette.v1 import palette_service_pb2 as palette_pb2
 
@@ -47,6 +48,7 @@ def layouts_request(
     adherence: Adherence | str,
     deterministic: bool,
     constraints: Constraints | None,
+    priority: Priority | str | None,
 ) -> layout_service_pb2.GenerateLayoutsRequest:
     return layout_service_pb2.GenerateLayoutsRequest(
         bundle=bundle,
@@ -62,6 +64,7 @@ def layouts_request(
         deterministic=deterministic,
         label_encoding=common_pb2.LABEL_ENCODING_PNG,
         constraints=convert.constraints_to_proto(constraints or Constraints()),
+        priority=convert.priority_to_proto(priority),
     )
 
 
@@ -71,6 +74,7 @@ def images_request(
     deterministic: bool,
     image_format: ImageFormat,
     image_quality: int,
+    priority: Priority | str | None,
 ) -> image_service_pb2.TranslateLayoutsRequest:
     return image_service_pb2.TranslateLayoutsRequest(
         bundle=bundle,
@@ -85,6 +89,7 @@ def images_request(
         image_format=convert.image_format_to_proto(image_format),
         image_quality=_unsigned("image_quality", image_quality, bits=32),
         deterministic=deterministic,
+        priority=convert.priority_to_proto(priority),
     )
 
 
@@ -99,6 +104,7 @@ def pairs_request(
     deterministic: bool,
     image_format: ImageFormat,
     image_quality: int,
+    priority: Priority | str | None,
 ) -> factory_service_pb2.GeneratePairsRequest:
     """Palettes are added later, because arrays need the label space to become shares by name."""
     request = factory_service_pb2.GeneratePairsRequest(
@@ -111,6 +117,7 @@ def pairs_request(
         label_encoding=common_pb2.LABEL_ENCODING_PNG,
         image_format=convert.image_format_to_proto(image_format),
         image_quality=_unsigned("image_quality", image_quality, bits=32),
+        priority=convert.priority_to_proto(priority),
     )
     if layouts is None:
         request.sampling.constraints.CopyFrom(convert.constraints_to_proto(constraints or Constraints()))
@@ -121,7 +128,10 @@ def pairs_request(
 
 
 def edits_request(
-    bundle: common_pb2.BundleSelector, items: Sequence[EditItem], deterministic: bool
+    bundle: common_pb2.BundleSelector,
+    items: Sequence[EditItem],
+    deterministic: bool,
+    priority: Priority | str | None,
 ) -> layout_service_pb2.EditLayoutsRequest:
     return layout_service_pb2.EditLayoutsRequest(
         bundle=bundle,
@@ -136,6 +146,7 @@ def edits_request(
         ],
         deterministic=deterministic,
         label_encoding=common_pb2.LABEL_ENCODING_PNG,
+        priority=convert.priority_to_proto(priority),
     )
 
 
@@ -148,6 +159,7 @@ def pair_edits_request(
     deterministic: bool,
     image_format: ImageFormat,
     image_quality: int,
+    priority: Priority | str | None,
 ) -> factory_service_pb2.EditPairsRequest:
     return factory_service_pb2.EditPairsRequest(
         bundle=bundle,
@@ -168,6 +180,7 @@ def pair_edits_request(
         label_encoding=common_pb2.LABEL_ENCODING_PNG,
         image_format=convert.image_format_to_proto(image_format),
         image_quality=_unsigned("image_quality", image_quality, bits=32),
+        priority=convert.priority_to_proto(priority),
     )
 
 

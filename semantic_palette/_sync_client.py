@@ -29,6 +29,7 @@ from semantic_palette._retry import RetryPolicy
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence, EditedPair, Pair
+from semantic_palette.priority import Priority
 
 _Result = TypeVar("_Result")
 
@@ -195,6 +196,7 @@ class Client:
         adherence: Adherence | str = Adherence.NATURAL,
         deterministic: bool = False,
         constraints: Constraints | None = None,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> LayoutBatch:
@@ -205,6 +207,7 @@ class Client:
                 adherence=adherence,
                 deterministic=deterministic,
                 constraints=constraints,
+                priority=priority,
                 bundle=bundle,
                 digest=digest,
             )
@@ -217,6 +220,7 @@ class Client:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> ImageBatch:
@@ -227,6 +231,7 @@ class Client:
                 deterministic=deterministic,
                 image_format=image_format,
                 image_quality=image_quality,
+                priority=priority,
                 bundle=bundle,
                 digest=digest,
             )
@@ -237,12 +242,15 @@ class Client:
         items: Sequence[EditItem],
         *,
         deterministic: bool = False,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
     ) -> EditBatch:
         """As `AsyncClient.edit_layouts`."""
         return self._thread.run(
-            self._client.edit_layouts(items, deterministic=deterministic, bundle=bundle, digest=digest)
+            self._client.edit_layouts(
+                items, deterministic=deterministic, priority=priority, bundle=bundle, digest=digest
+            )
         )
 
     def generate_pairs(
@@ -258,6 +266,7 @@ class Client:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
@@ -274,6 +283,7 @@ class Client:
             deterministic=deterministic,
             image_format=image_format,
             image_quality=image_quality,
+            priority=priority,
             bundle=bundle,
             digest=digest,
             timeout=timeout,
@@ -290,6 +300,7 @@ class Client:
         deterministic: bool = False,
         image_format: ImageFormat = "png",
         image_quality: int = 0,
+        priority: Priority | str | None = None,
         bundle: str | None = None,
         digest: str | None = None,
         timeout: float | None = None,
@@ -303,6 +314,7 @@ class Client:
             deterministic=deterministic,
             image_format=image_format,
             image_quality=image_quality,
+            priority=priority,
             bundle=bundle,
             digest=digest,
             timeout=timeout,

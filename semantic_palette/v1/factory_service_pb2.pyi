@@ -26,7 +26,7 @@ class LayoutList(_message.Message):
     def __init__(self, layouts: _Optional[_Iterable[_Union[_common_pb2.LabelMap, _Mapping]]] = ...) -> None: ...
 
 class GeneratePairsRequest(_message.Message):
-    __slots__ = ("bundle", "count", "seed", "first_index", "palettes", "sampling", "layouts", "adherence", "deterministic", "label_encoding", "image_format", "image_quality")
+    __slots__ = ("bundle", "count", "seed", "first_index", "palettes", "sampling", "layouts", "adherence", "deterministic", "label_encoding", "image_format", "image_quality", "priority")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class GeneratePairsRequest(_message.Message):
     LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleSelector
     count: int
     seed: int
@@ -51,7 +52,8 @@ class GeneratePairsRequest(_message.Message):
     label_encoding: _common_pb2.LabelEncoding
     image_format: _common_pb2.ImageFormat
     image_quality: int
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., palettes: _Optional[_Union[PaletteList, _Mapping]] = ..., sampling: _Optional[_Union[PaletteSampling, _Mapping]] = ..., layouts: _Optional[_Union[LayoutList, _Mapping]] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., palettes: _Optional[_Union[PaletteList, _Mapping]] = ..., sampling: _Optional[_Union[PaletteSampling, _Mapping]] = ..., layouts: _Optional[_Union[LayoutList, _Mapping]] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("bundle", "seed", "index", "adherence", "deterministic", "palette_origin", "layout_engine", "image_engine", "service_version", "edit")
@@ -130,7 +132,7 @@ class EditSource(_message.Message):
     def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., image: _Optional[_Union[_common_pb2.Image, _Mapping]] = ..., edit: _Optional[_Union[_common_pb2.LayoutEdit, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class EditPairsRequest(_message.Message):
-    __slots__ = ("bundle", "count", "seed", "first_index", "sources", "deterministic", "label_encoding", "image_format", "image_quality")
+    __slots__ = ("bundle", "count", "seed", "first_index", "sources", "deterministic", "label_encoding", "image_format", "image_quality", "priority")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +142,7 @@ class EditPairsRequest(_message.Message):
     LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleSelector
     count: int
     seed: int
@@ -149,7 +152,8 @@ class EditPairsRequest(_message.Message):
     label_encoding: _common_pb2.LabelEncoding
     image_format: _common_pb2.ImageFormat
     image_quality: int
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[EditSource, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., first_index: _Optional[int] = ..., sources: _Optional[_Iterable[_Union[EditSource, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ...) -> None: ...
 
 class EditPairsResponse(_message.Message):
     __slots__ = ("pair", "region")

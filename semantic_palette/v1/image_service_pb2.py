@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from semantic_palette.v1 import common_pb2 as semantic__palette_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'semantic_palette/v1/image_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"j\n\x0eStyleReference\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.semantic_palette.v1.Image\x12-\n\x06layout\x18\x02 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\"\x8f\x01\n\tImageItem\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x36\n\treference\x18\x04 \x01(\x0b\x32#.semantic_palette.v1.StyleReference\"\xe3\x01\n\x17TranslateLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12-\n\x05items\x18\x02 \x03(\x0b\x32\x1e.semantic_palette.v1.ImageItem\x12\x36\n\x0cimage_format\x18\x03 \x01(\x0e\x32 .semantic_palette.v1.ImageFormat\x12\x15\n\rimage_quality\x18\x04 \x01(\r\x12\x15\n\rdeterministic\x18\x05 \x01(\x08\"\xb0\x01\n\x18TranslateLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12*\n\x06images\x18\x02 \x03(\x0b\x32\x1a.semantic_palette.v1.Image\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity2\x7f\n\x0cImageService\x12o\n\x10TranslateLayouts\x12,.semantic_palette.v1.TranslateLayoutsRequest\x1a-.semantic_palette.v1.TranslateLayoutsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'semantic_palette/v1/image_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"j\n\x0eStyleReference\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.semantic_palette.v1.Image\x12-\n\x06layout\x18\x02 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\"\x8f\x01\n\tImageItem\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x36\n\treference\x18\x04 \x01(\x0b\x32#.semantic_palette.v1.StyleReference\"\x94\x02\n\x17TranslateLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12-\n\x05items\x18\x02 \x03(\x0b\x32\x1e.semantic_palette.v1.ImageItem\x12\x36\n\x0cimage_format\x18\x03 \x01(\x0e\x32 .semantic_palette.v1.ImageFormat\x12\x15\n\rimage_quality\x18\x04 \x01(\r\x12\x15\n\rdeterministic\x18\x05 \x01(\x08\x12/\n\x08priority\x18\x06 \x01(\x0e\x32\x1d.semantic_palette.v1.Priority\"\xb0\x01\n\x18TranslateLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12*\n\x06images\x18\x02 \x03(\x0b\x32\x1a.semantic_palette.v1.Image\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity2\x7f\n\x0cImageService\x12o\n\x10TranslateLayouts\x12,.semantic_palette.v1.TranslateLayoutsRequest\x1a-.semantic_palette.v1.TranslateLayoutsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGEITEM']._serialized_start=207
   _globals['_IMAGEITEM']._serialized_end=350
   _globals['_TRANSLATELAYOUTSREQUEST']._serialized_start=353
-  _globals['_TRANSLATELAYOUTSREQUEST']._serialized_end=580
-  _globals['_TRANSLATELAYOUTSRESPONSE']._serialized_start=583
-  _globals['_TRANSLATELAYOUTSRESPONSE']._serialized_end=759
-  _globals['_IMAGESERVICE']._serialized_start=761
-  _globals['_IMAGESERVICE']._serialized_end=888
+  _globals['_TRANSLATELAYOUTSREQUEST']._serialized_end=629
+  _globals['_TRANSLATELAYOUTSRESPONSE']._serialized_start=632
+  _globals['_TRANSLATELAYOUTSRESPONSE']._serialized_end=808
+  _globals['_IMAGESERVICE']._serialized_start=810
+  _globals['_IMAGESERVICE']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

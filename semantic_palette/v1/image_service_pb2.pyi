@@ -28,18 +28,20 @@ class ImageItem(_message.Message):
     def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ..., reference: _Optional[_Union[StyleReference, _Mapping]] = ...) -> None: ...
 
 class TranslateLayoutsRequest(_message.Message):
-    __slots__ = ("bundle", "items", "image_format", "image_quality", "deterministic")
+    __slots__ = ("bundle", "items", "image_format", "image_quality", "deterministic", "priority")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_QUALITY_FIELD_NUMBER: _ClassVar[int]
     DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleSelector
     items: _containers.RepeatedCompositeFieldContainer[ImageItem]
     image_format: _common_pb2.ImageFormat
     image_quality: int
     deterministic: bool
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ImageItem, _Mapping]]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ..., deterministic: _Optional[bool] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ImageItem, _Mapping]]] = ..., image_format: _Optional[_Union[_common_pb2.ImageFormat, str]] = ..., image_quality: _Optional[int] = ..., deterministic: _Optional[bool] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ...) -> None: ...
 
 class TranslateLayoutsResponse(_message.Message):
     __slots__ = ("bundle", "images", "engine")

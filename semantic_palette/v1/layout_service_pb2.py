@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from semantic_palette.v1 import common_pb2 as semantic__palette_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(semantic_palette/v1/layout_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"X\n\nLayoutItem\x12-\n\x07palette\x18\x01 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"\xba\x02\n\x16GenerateLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12.\n\x05items\x18\x02 \x03(\x0b\x32\x1f.semantic_palette.v1.LayoutItem\x12\x31\n\tadherence\x18\x03 \x01(\x0e\x32\x1e.semantic_palette.v1.Adherence\x12\x15\n\rdeterministic\x18\x04 \x01(\x08\x12:\n\x0elabel_encoding\x18\x05 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\x12\x35\n\x0b\x63onstraints\x18\x06 \x01(\x0b\x32 .semantic_palette.v1.Constraints\"|\n\x0fGeneratedLayout\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12.\n\x08\x61\x63hieved\x18\x02 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\n\n\x02kl\x18\x03 \x01(\x01\"\xba\x01\n\x17GenerateLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x35\n\x07layouts\x18\x02 \x03(\x0b\x32$.semantic_palette.v1.GeneratedLayout\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\"\x85\x01\n\x08\x45\x64itItem\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12-\n\x04\x65\x64it\x18\x02 \x01(\x0b\x32\x1f.semantic_palette.v1.LayoutEdit\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\r\n\x05index\x18\x04 \x01(\x04\"\xca\x01\n\x12\x45\x64itLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12,\n\x05items\x18\x02 \x03(\x0b\x32\x1d.semantic_palette.v1.EditItem\x12\x15\n\rdeterministic\x18\x03 \x01(\x08\x12:\n\x0elabel_encoding\x18\x04 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\"p\n\x0c\x45\x64itedLayout\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12\x31\n\x06region\x18\x02 \x01(\x0b\x32!.semantic_palette.v1.RegionShares\"\xb3\x01\n\x13\x45\x64itLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x32\n\x07layouts\x18\x02 \x03(\x0b\x32!.semantic_palette.v1.EditedLayout\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity2\xdf\x01\n\rLayoutService\x12l\n\x0fGenerateLayouts\x12+.semantic_palette.v1.GenerateLayoutsRequest\x1a,.semantic_palette.v1.GenerateLayoutsResponse\x12`\n\x0b\x45\x64itLayouts\x12\'.semantic_palette.v1.EditLayoutsRequest\x1a(.semantic_palette.v1.EditLayoutsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(semantic_palette/v1/layout_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"X\n\nLayoutItem\x12-\n\x07palette\x18\x01 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"\xeb\x02\n\x16GenerateLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12.\n\x05items\x18\x02 \x03(\x0b\x32\x1f.semantic_palette.v1.LayoutItem\x12\x31\n\tadherence\x18\x03 \x01(\x0e\x32\x1e.semantic_palette.v1.Adherence\x12\x15\n\rdeterministic\x18\x04 \x01(\x08\x12:\n\x0elabel_encoding\x18\x05 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\x12\x35\n\x0b\x63onstraints\x18\x06 \x01(\x0b\x32 .semantic_palette.v1.Constraints\x12/\n\x08priority\x18\x07 \x01(\x0e\x32\x1d.semantic_palette.v1.Priority\"|\n\x0fGeneratedLayout\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12.\n\x08\x61\x63hieved\x18\x02 \x01(\x0b\x32\x1c.semantic_palette.v1.Palette\x12\n\n\x02kl\x18\x03 \x01(\x01\"\xba\x01\n\x17GenerateLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x35\n\x07layouts\x18\x02 \x03(\x0b\x32$.semantic_palette.v1.GeneratedLayout\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\"\x85\x01\n\x08\x45\x64itItem\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12-\n\x04\x65\x64it\x18\x02 \x01(\x0b\x32\x1f.semantic_palette.v1.LayoutEdit\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\r\n\x05index\x18\x04 \x01(\x04\"\xfb\x01\n\x12\x45\x64itLayoutsRequest\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleSelector\x12,\n\x05items\x18\x02 \x03(\x0b\x32\x1d.semantic_palette.v1.EditItem\x12\x15\n\rdeterministic\x18\x03 \x01(\x08\x12:\n\x0elabel_encoding\x18\x04 \x01(\x0e\x32\".semantic_palette.v1.LabelEncoding\x12/\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.semantic_palette.v1.Priority\"p\n\x0c\x45\x64itedLayout\x12-\n\x06layout\x18\x01 \x01(\x0b\x32\x1d.semantic_palette.v1.LabelMap\x12\x31\n\x06region\x18\x02 \x01(\x0b\x32!.semantic_palette.v1.RegionShares\"\xb3\x01\n\x13\x45\x64itLayoutsResponse\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x32\n\x07layouts\x18\x02 \x03(\x0b\x32!.semantic_palette.v1.EditedLayout\x12\x33\n\x06\x65ngine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity2\xdf\x01\n\rLayoutService\x12l\n\x0fGenerateLayouts\x12+.semantic_palette.v1.GenerateLayoutsRequest\x1a,.semantic_palette.v1.GenerateLayoutsResponse\x12`\n\x0b\x45\x64itLayouts\x12\'.semantic_palette.v1.EditLayoutsRequest\x1a(.semantic_palette.v1.EditLayoutsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LAYOUTITEM']._serialized_start=99
   _globals['_LAYOUTITEM']._serialized_end=187
   _globals['_GENERATELAYOUTSREQUEST']._serialized_start=190
-  _globals['_GENERATELAYOUTSREQUEST']._serialized_end=504
-  _globals['_GENERATEDLAYOUT']._serialized_start=506
-  _globals['_GENERATEDLAYOUT']._serialized_end=630
-  _globals['_GENERATELAYOUTSRESPONSE']._serialized_start=633
-  _globals['_GENERATELAYOUTSRESPONSE']._serialized_end=819
-  _globals['_EDITITEM']._serialized_start=822
-  _globals['_EDITITEM']._serialized_end=955
-  _globals['_EDITLAYOUTSREQUEST']._serialized_start=958
-  _globals['_EDITLAYOUTSREQUEST']._serialized_end=1160
-  _globals['_EDITEDLAYOUT']._serialized_start=1162
-  _globals['_EDITEDLAYOUT']._serialized_end=1274
-  _globals['_EDITLAYOUTSRESPONSE']._serialized_start=1277
-  _globals['_EDITLAYOUTSRESPONSE']._serialized_end=1456
-  _globals['_LAYOUTSERVICE']._serialized_start=1459
-  _globals['_LAYOUTSERVICE']._serialized_end=1682
+  _globals['_GENERATELAYOUTSREQUEST']._serialized_end=553
+  _globals['_GENERATEDLAYOUT']._serialized_start=555
+  _globals['_GENERATEDLAYOUT']._serialized_end=679
+  _globals['_GENERATELAYOUTSRESPONSE']._serialized_start=682
+  _globals['_GENERATELAYOUTSRESPONSE']._serialized_end=868
+  _globals['_EDITITEM']._serialized_start=871
+  _globals['_EDITITEM']._serialized_end=1004
+  _globals['_EDITLAYOUTSREQUEST']._serialized_start=1007
+  _globals['_EDITLAYOUTSREQUEST']._serialized_end=1258
+  _globals['_EDITEDLAYOUT']._serialized_start=1260
+  _globals['_EDITEDLAYOUT']._serialized_end=1372
+  _globals['_EDITLAYOUTSRESPONSE']._serialized_start=1375
+  _globals['_EDITLAYOUTSRESPONSE']._serialized_end=1554
+  _globals['_LAYOUTSERVICE']._serialized_start=1557
+  _globals['_LAYOUTSERVICE']._serialized_end=1780
 # @@protoc_insertion_point(module_scope)

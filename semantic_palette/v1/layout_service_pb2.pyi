@@ -18,20 +18,22 @@ class LayoutItem(_message.Message):
     def __init__(self, palette: _Optional[_Union[_common_pb2.Palette, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class GenerateLayoutsRequest(_message.Message):
-    __slots__ = ("bundle", "items", "adherence", "deterministic", "label_encoding", "constraints")
+    __slots__ = ("bundle", "items", "adherence", "deterministic", "label_encoding", "constraints", "priority")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     ADHERENCE_FIELD_NUMBER: _ClassVar[int]
     DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
     LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
     CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleSelector
     items: _containers.RepeatedCompositeFieldContainer[LayoutItem]
     adherence: _common_pb2.Adherence
     deterministic: bool
     label_encoding: _common_pb2.LabelEncoding
     constraints: _common_pb2.Constraints
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[LayoutItem, _Mapping]]] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., constraints: _Optional[_Union[_common_pb2.Constraints, _Mapping]] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[LayoutItem, _Mapping]]] = ..., adherence: _Optional[_Union[_common_pb2.Adherence, str]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., constraints: _Optional[_Union[_common_pb2.Constraints, _Mapping]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ...) -> None: ...
 
 class GeneratedLayout(_message.Message):
     __slots__ = ("layout", "achieved", "kl")
@@ -66,16 +68,18 @@ class EditItem(_message.Message):
     def __init__(self, layout: _Optional[_Union[_common_pb2.LabelMap, _Mapping]] = ..., edit: _Optional[_Union[_common_pb2.LayoutEdit, _Mapping]] = ..., seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class EditLayoutsRequest(_message.Message):
-    __slots__ = ("bundle", "items", "deterministic", "label_encoding")
+    __slots__ = ("bundle", "items", "deterministic", "label_encoding", "priority")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     DETERMINISTIC_FIELD_NUMBER: _ClassVar[int]
     LABEL_ENCODING_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     bundle: _common_pb2.BundleSelector
     items: _containers.RepeatedCompositeFieldContainer[EditItem]
     deterministic: bool
     label_encoding: _common_pb2.LabelEncoding
-    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[EditItem, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    def __init__(self, bundle: _Optional[_Union[_common_pb2.BundleSelector, _Mapping]] = ..., items: _Optional[_Iterable[_Union[EditItem, _Mapping]]] = ..., deterministic: _Optional[bool] = ..., label_encoding: _Optional[_Union[_common_pb2.LabelEncoding, str]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ...) -> None: ...
 
 class EditedLayout(_message.Message):
     __slots__ = ("layout", "region")

@@ -19,6 +19,7 @@ from semantic_palette.label_space import LabelClass, LabelSpace
 from semantic_palette.layout import check_labels, decode_png
 from semantic_palette.pair import Adherence, BundleIdentity, EngineIdentity, PaletteOrigin
 from semantic_palette.palette import palette_from_shares, shares_from_palette
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2, palette_service_pb2
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, LabelEncoding, decode_image
@@ -53,6 +54,12 @@ _IMAGE_FORMATS = MappingProxyType(
         common_pb2.IMAGE_FORMAT_RAW: ImageFormat.RAW,
     }
 )
+_PRIORITIES = MappingProxyType(
+    {
+        common_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+        common_pb2.PRIORITY_BULK: Priority.BULK,
+    }
+)
 _ORIGINS = MappingProxyType(
     {
         common_pb2.PALETTE_ORIGIN_GIVEN: PaletteOrigin.GIVEN,
@@ -68,6 +75,7 @@ _ORIGINS = MappingProxyType(
 _ADHERENCE_VALUES = {choice: value for value, choice in _ADHERENCES.items()}
 _LABEL_ENCODING_VALUES = {choice: value for value, choice in _LABEL_ENCODINGS.items()}
 _IMAGE_FORMAT_VALUES = {choice: value for value, choice in _IMAGE_FORMATS.items()}
+_PRIORITY_VALUES = {choice: value for value, choice in _PRIORITIES.items()}
 _ORIGIN_VALUES = {choice: value for value, choice in _ORIGINS.items()}
 
 
@@ -86,6 +94,16 @@ def adherence_from_proto(value: int, field: str = "adherence") -> Adherence:
 def adherence_to_proto(adherence: Adherence) -> common_pb2.Adherence:
     """The enum value of an adherence."""
     return _ADHERENCE_VALUES[adherence]
+
+
+def priority_from_proto(value: int, default: Priority, field: str = "priority") -> Priority:
+    """Read a `Priority` enum value; unspecified is ``default``."""
+    return default if value == common_pb2.PRIORITY_UNSPECIFIED else _choice(_PRIORITIES, value, field)
+
+
+def priority_to_proto(priority: Priority) -> common_pb2.Priority:
+    """The enum value of a priority."""
+    return _PRIORITY_VALUES[priority]
 
 
 def label_encoding_from_proto(value: int, field: str = "label_encoding") -> LabelEncoding:

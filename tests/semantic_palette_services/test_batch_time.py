@@ -41,3 +41,12 @@ def test_the_fit_follows_a_machine_that_becomes_slower() -> None:
     for index, size in enumerate(sizes):
         model.observe(int(size), (0.01 if index < 300 else 0.03) * float(size))
     assert model.predict(8) == pytest.approx(0.24, rel=0.05)
+
+
+def test_a_batch_may_grow_as_far_as_its_time_hardly_does() -> None:
+    steep = BatchTimeModel({1: 0.01, 8: 0.08})
+    flat = BatchTimeModel({1: 0.1, 8: 0.107})
+    assert steep.affordable(2, 8, 0.1) == 2
+    assert flat.affordable(2, 8, 0.1) == 8
+    assert flat.affordable(2, 4, 0.1) == 4
+    assert BatchTimeModel({1: 0.10, 8: 0.17}).affordable(1, 8, 0.1) == 2

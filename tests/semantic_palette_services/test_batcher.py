@@ -13,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from recording_observer import RecordingObserver
 
+from semantic_palette.priority import Priority
+from semantic_palette_services.runtime.admission import QueueLimits
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
     DeadlineExpiredError,
@@ -22,11 +24,13 @@ from semantic_palette_services.runtime.errors import (
     EngineOutputError,
     InferenceError,
     QueueFullError,
+    WaitTooLongError,
 )
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.item_queue import Arrays
 
 POISON = -1.0
+LIMITS = QueueLimits(items=64)
 
 
 class FakeEngine:
@@ -69,12 +73,16 @@ class Bench:
         self.batcher = self.add("model", self.engine, **options)
 
     def add(self, name: str, engine: FakeEngine, **options: Any) -> Batcher:
-        limits: dict[str, Any] = {"max_batch_size": 8, "max_queue": 64, "observer": self.observer}
-        return Batcher(engine.run, self.executor, name=name, **(limits | options))
+        defaults: dict[str, Any] = {"max_batch_size": 8, "limits": LIMITS, "observer": self.observer}
+        return Batcher(engine.run, self.executor, name=name, **(defaults | options))
 
     async def submit(self, value: float, *, width: int = 1, **options: Any) -> NDArray[Any]:
         answer = await self.batcher.submit({"x": np.full(width, value)}, **options)
         return answer["y"]
+
+    async def submit_bulk(self, value: float) -> NDArray[Any]:
+        with self.batcher.reserve(1, Priority.BULK) as room:
+            return await self.submit(value, room=room)
 
     def later(self, value: float, **options: Any) -> asyncio.Task[NDArray[Any]]:
         return asyncio.create_task(self.submit(value, **options))
@@ -165,7 +173,7 @@ def test_a_busy_model_leaves_every_second_turn_to_another() -> None:
                 lambda inputs, n=name: order.append(n) or {"y": inputs["x"]},
                 bench.executor,
                 max_batch_size=1,
-                max_queue=64,
+                limits=LIMITS,
                 name=name,
             )
             for name in names
@@ -292,7 +300,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         assert bench.engine.batches == [[0.0], [2.0, 4.0]]
         assert bench.observer.sheds == [("model", "queue_full")]
 
-    serve(test, max_queue=2, measured_seconds={1: 2.0, 8: 2.0})
+    serve(test, limits=QueueLimits(items=2), measured_seconds={1: 2.0, 8: 2.0})
 
 
 def test_reserved_room_is_refused_as_a_whole_and_nobody_else_gets_it() -> None:
@@ -313,7 +321,66 @@ def test_reserved_room_is_refused_as_a_whole_and_nobody_else_gets_it() -> None:
         answers = await asyncio.gather(busy, other, *mine, late)
         assert [answer.tolist() for answer in answers] == [[1.0], [5.0], [2.0], [3.0], [7.0]]
 
-    serve(test, max_queue=4)
+    serve(test, limits=QueueLimits(items=4))
+
+
+def test_interactive_items_overtake_bulk_ones_that_wait() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            bulk = [asyncio.create_task(bench.submit_bulk(float(i))) for i in range(1, 4)]
+            await settle()
+            interactive = bench.later(9.0)
+            await settle()
+        await asyncio.gather(busy, interactive, *bulk)
+        assert bench.engine.batches == [[0.0], [9.0], [1.0, 2.0], [3.0]]
+
+    serve(test, max_batch_size=2, measured_seconds={1: 1.0, 2: 2.0})
+
+
+def test_bulk_items_ride_along_where_a_larger_batch_is_not_known_to_take_longer() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            bulk = [asyncio.create_task(bench.submit_bulk(float(i))) for i in range(1, 4)]
+            interactive = bench.later(9.0)
+            await settle()
+        await asyncio.gather(busy, interactive, *bulk)
+        # Batches of one size have been seen alone, so a larger one is not known to take longer.
+        assert bench.engine.batches == [[0.0], [9.0, 1.0, 2.0, 3.0]]
+
+    serve(test)
+
+
+def test_an_interactive_item_of_one_model_goes_before_bulk_batches_of_another() -> None:
+    async def test(bench: Bench) -> None:
+        other_engine = FakeEngine()
+        other_engine.batches = bench.engine.batches
+        other = bench.add("other", other_engine, max_batch_size=1)
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            bulk = [asyncio.create_task(bench.submit_bulk(float(i))) for i in range(1, 5)]
+            await settle()
+            interactive = asyncio.create_task(other.submit({"x": np.full(1, 9.0)}))
+            await settle()
+        await asyncio.gather(busy, interactive, *bulk)
+        assert bench.engine.batches == [[0.0], [9.0], [1.0], [2.0], [3.0], [4.0]]
+        await other.close()
+
+    serve(test, max_batch_size=1)
+
+
+def test_what_would_wait_too_long_is_refused_and_bulk_items_are_not_counted_for_interactive_ones() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            bulk = [asyncio.create_task(bench.submit_bulk(float(i))) for i in range(1, 9)]
+            await settle()
+            patient = bench.later(9.0)  # 5 s are left of what runs, and no bulk item is before it
+            await settle()
+            with pytest.raises(WaitTooLongError) as caught:
+                await bench.submit(10.0)
+            assert caught.value.wait_seconds == pytest.approx(10.0, abs=0.5)
+        await asyncio.gather(busy, patient, *bulk)
+        assert bench.observer.sheds == [("model", "wait")]
+
+    serve(test, max_batch_size=1, limits=QueueLimits(items=64, seconds=7.0), measured_seconds={1: 5.0})
 
 
 def test_an_answer_does_not_keep_its_whole_batch_in_memory() -> None:
@@ -370,7 +437,7 @@ def test_only_the_item_that_fails_alone_gets_the_error() -> None:
 def test_an_engine_that_answers_for_too_few_items_is_caught() -> None:
     async def test(bench: Bench) -> None:
         broken = Batcher(
-            lambda inputs: {"y": inputs["x"][:0]}, bench.executor, max_batch_size=8, max_queue=8, name="broken"
+            lambda inputs: {"y": inputs["x"][:0]}, bench.executor, max_batch_size=8, limits=LIMITS, name="broken"
         )
         with pytest.raises(EngineOutputError, match=r"shape \(0, 1\) for a batch of 1"):
             await broken.submit({"x": np.zeros(1)})
@@ -384,7 +451,7 @@ def test_a_dead_engine_fails_everything_and_is_told() -> None:
         def die(inputs: Arrays) -> dict[str, NDArray[Any]]:
             raise EngineDiedError("model", "the card is gone")
 
-        mortal = Batcher(die, bench.executor, max_batch_size=2, max_queue=8, name="mortal")
+        mortal = Batcher(die, bench.executor, max_batch_size=2, limits=LIMITS, name="mortal")
         answers = await asyncio.gather(*(mortal.submit({"x": np.zeros(1)}) for _ in range(5)), return_exceptions=True)
         assert all(isinstance(answer, EngineDiedError) for answer in answers)
         assert len({id(answer) for answer in answers}) == 5
@@ -403,7 +470,7 @@ def test_a_dead_device_fails_every_model_on_it() -> None:
         def exit_thread(inputs: Arrays) -> dict[str, NDArray[Any]]:
             raise SystemExit("stack overflow")
 
-        other = Batcher(exit_thread, bench.executor, max_batch_size=2, max_queue=8, name="other")
+        other = Batcher(exit_thread, bench.executor, max_batch_size=2, limits=LIMITS, name="other")
         answers = await asyncio.gather(other.submit({"x": np.zeros(1)}), bench.submit(1.0), return_exceptions=True)
         assert all(isinstance(answer, EngineDiedError) for answer in answers)
         assert not other.healthy
@@ -467,7 +534,7 @@ def test_a_loop_that_ends_without_closing_the_batcher_leaves_the_device_alive() 
 
     async def careless() -> DeviceExecutor:
         executor = DeviceExecutor("test")
-        batcher = Batcher(engine.run, executor, max_batch_size=1, max_queue=8, name="model")
+        batcher = Batcher(engine.run, executor, max_batch_size=1, limits=LIMITS, name="model")
         task = asyncio.create_task(batcher.submit({"x": np.zeros(1)}))
         await asyncio.to_thread(engine.started.acquire)
         assert not task.done()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from recording_observer import RecordingObserver
 
+from semantic_palette_services.runtime.admission import QueueLimits
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,
@@ -119,7 +120,7 @@ class Scenario:
                 model.run,
                 self.executor,
                 max_batch_size=MAX_BATCH,
-                max_queue=MAX_QUEUE,
+                limits=QueueLimits(items=MAX_QUEUE),
                 name=str(index),
                 observer=self.observer,
                 run_deterministic=model.run_alone,

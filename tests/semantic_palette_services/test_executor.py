@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from grpc_helpers import eventually
 
+from semantic_palette.priority import Priority
 from semantic_palette_services.runtime.errors import EngineDiedError
 from semantic_palette_services.runtime.executor import DeviceExecutor
 
@@ -17,19 +18,19 @@ from semantic_palette_services.runtime.executor import DeviceExecutor
 class CountingSource:
     """Wants a number of turns and notes them down."""
 
-    def __init__(self, name: str, turns: int, log: list[str]) -> None:
-        self.name, self.turns, self.log = name, turns, log
+    def __init__(self, name: str, turns: int, log: list[str], priority: Priority = Priority.INTERACTIVE) -> None:
+        self.name, self.turns, self.log, self.priority = name, turns, log, priority
         self.abandoned: EngineDiedError | None = None
 
-    def run_turn(self) -> None:
+    def run_turn(self, lead: Priority) -> None:
         self.turns -= 1
         self.log.append(self.name)
 
-    def has_work(self) -> bool:
-        return self.turns > 0
+    def has_work(self, priority: Priority) -> bool:
+        return priority is self.priority and self.turns > 0
 
-    def predict_seconds(self, turns: int) -> float:
-        return float(min(turns, self.turns))
+    def predict_seconds(self, turns: float, priority: Priority) -> float:
+        return float(min(turns, self.turns)) if priority is self.priority else 0.0
 
     def running_seconds_left(self) -> float:
         return 0.25
@@ -105,8 +106,8 @@ def test_the_wait_for_others_counts_as_many_of_their_turns_as_ones_own() -> None
         for source in (mine, other):
             executor.register(source)
             executor.announce(source)
-        assert executor.expected_wait(mine, turns=2) == 2.0
-        assert executor.expected_wait(mine, turns=5) == 3.0
+        assert executor.expected_wait(mine, 2, Priority.INTERACTIVE) == 2.0
+        assert executor.expected_wait(mine, 5, Priority.INTERACTIVE) == 3.0
         go.set()
         await busy
 

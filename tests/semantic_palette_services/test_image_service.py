@@ -94,7 +94,7 @@ async def test_nothing_is_decoded_for_a_request_that_meets_a_full_queue(tiny_fil
         bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"))
         styled = False
 
-        def reserve(self, count: int, references: int) -> None:
+        def reserve(self, count: int, references: int, priority: object) -> None:
             raise QueueFullError("image", count, 1.0)
 
     class IdlePool:

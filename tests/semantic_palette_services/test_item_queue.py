@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from semantic_palette.priority import Priority
 from semantic_palette_services.runtime.item_queue import AGEING_SECONDS, Item, ItemQueue
 
 
@@ -73,9 +74,9 @@ def test_turns_count_batches_of_each_bucket(future: Any) -> None:
         queue.add(make(future, float(index)))
     for index in range(2):
         queue.add(make(future, float(index), alone=True))
-    assert sorted((size, number) for _, size, number in queue.turns()) == [(1, 2), (2, 1), (4, 1)]
+    assert sorted((size, number) for _, size, number in queue.turns(Priority.INTERACTIVE)) == [(1, 2), (2, 1), (4, 1)]
     newcomer = make(future, 0.5)
-    assert sorted((size, number) for _, size, number in queue.turns(before=newcomer)) == [(1, 1), (1, 1)]
+    assert sorted((size, number) for _, size, number in queue.turns(Priority.INTERACTIVE, newcomer)) == [(1, 1), (1, 1)]
 
 
 def test_the_estimate_of_a_long_queue_costs_no_more_than_that_of_a_short_one(future: Any) -> None:
@@ -83,4 +84,66 @@ def test_the_estimate_of_a_long_queue_costs_no_more_than_that_of_a_short_one(fut
     for index in range(1001):
         queue.add(make(future, float(index)))
         queue.add(make(future, float(index), alone=True))
-    assert sorted((size, number) for _, size, number in queue.turns()) == [(1, 1), (1, 1001), (4, 250)]
+    assert sorted((size, number) for _, size, number in queue.turns(Priority.INTERACTIVE)) == [
+        (1, 1),
+        (1, 1001),
+        (4, 250),
+    ]
+
+
+def fill(queue: ItemQueue, future: Any, *priorities: Priority, width: int = 1) -> list[Item]:
+    items = [
+        Item({"x": np.zeros(width)}, future, float(index), None, False, priority)
+        for index, priority in enumerate(priorities)
+    ]
+    for item in items:
+        queue.add(item)
+    return items
+
+
+def batch_of(queue: ItemQueue, now: float = 0.0, **options: Any) -> list[Item]:
+    pull = queue.pull(now, **options)
+    assert pull is not None
+    return pull.batch
+
+
+def test_interactive_items_go_first_and_bulk_items_fill_their_batch_up(future: Any) -> None:
+    queue = ItemQueue(3)
+    bulk = fill(queue, future, *[Priority.BULK] * 4)
+    interactive = fill(queue, future, Priority.INTERACTIVE)
+    assert batch_of(queue) == [*interactive, *bulk[:2]]
+    assert (len(queue), queue.count(Priority.BULK)) == (2, 2)
+    assert batch_of(queue) == bulk[2:]
+
+
+def test_bulk_items_fill_a_batch_only_as_far_as_it_does_not_take_longer(future: Any) -> None:
+    queue = ItemQueue(8)
+    bulk = fill(queue, future, *[Priority.BULK] * 4)
+    interactive = fill(queue, future, *[Priority.INTERACTIVE] * 2)
+    assert batch_of(queue, company=lambda key, size: size + 1) == [*interactive, bulk[0]]
+    # A batch that nobody waits for is as large as can be.
+    assert batch_of(queue, company=lambda key, size: size) == bulk[1:]
+
+
+def test_a_bulk_turn_is_led_by_bulk_items_and_filled_up_with_interactive_ones(future: Any) -> None:
+    queue = ItemQueue(3)
+    interactive = fill(queue, future, *[Priority.INTERACTIVE] * 2)
+    bulk = fill(queue, future, *[Priority.BULK] * 2)
+    assert batch_of(queue, lead=Priority.BULK) == [*bulk, interactive[0]]
+    assert batch_of(queue, lead=Priority.BULK) == interactive[1:]
+
+
+def test_priorities_share_a_batch_only_within_a_bucket(future: Any) -> None:
+    queue = ItemQueue(8)
+    bulk = fill(queue, future, Priority.BULK, width=2)
+    interactive = fill(queue, future, Priority.INTERACTIVE)
+    assert [batch_of(queue), batch_of(queue)] == [interactive, bulk]
+
+
+def test_a_discarded_bulk_item_is_gone(future: Any) -> None:
+    queue = ItemQueue(8)
+    bulk = fill(queue, future, *[Priority.BULK] * 2)
+    assert queue.discard(bulk[0])
+    assert not queue.discard(bulk[0])
+    assert batch_of(queue) == bulk[1:]
+    assert len(queue) == 0

@@ -12,9 +12,10 @@ from grpc_helpers import asynchronous
 
 from semantic_palette.label_space import LabelClass, LabelSpace
 from semantic_palette.pair import Adherence, EngineIdentity
+from semantic_palette.priority import Priority
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
-from semantic_palette_services.runtime.batcher import Room
+from semantic_palette_services.runtime.admission import Room
 
 
 class Bundle:
@@ -31,8 +32,8 @@ class ScoresModel:
     def __init__(self) -> None:
         self.given = 0
 
-    def reserve(self, count: int) -> Any:
-        return nullcontext(Room(count))
+    def reserve(self, count: int, priority: Priority) -> Any:
+        return nullcontext(Room(priority, count))
 
     def noise(self, seed: int, index: int, stage: str) -> dict[str, Any]:
         return {"z": np.zeros(3, np.float32)}

@@ -56,7 +56,7 @@ class PairEditor:
         """See `PairMaker.make`."""
         job, position = self._job, index % len(self._job.sources)
         source = job.sources[position]
-        edit = EditTask(source.labels, source.mask, source.edit, job.seed, index, job.deterministic)
+        edit = EditTask(source.labels, source.mask, source.edit, job.seed, index, job.deterministic, job.priority)
         with traced("edit"):
             edited = await self._stages.layout.edit(self._bundle, edit, self._deadline)
         # The whole edited scene is drawn, so that what is new fits what surrounds it; then the old surroundings return.
@@ -67,6 +67,7 @@ class PairEditor:
             ImageEncoding(ImageFormat.RAW),
             job.deterministic,
             self._references[position],
+            job.priority,
         )
         with traced("image"):
             staged = await self._stages.image.translate(self._bundle, task, self._deadline)

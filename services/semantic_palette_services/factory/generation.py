@@ -43,7 +43,8 @@ class PairGenerator:
         """See `PairMaker.make`."""
         job = self._job
         layout = await self._supply.layout(index)
-        task = ImageTask(layout.labels, job.seed, index, job.image_encoding, job.deterministic)
+        encoding = job.image_encoding
+        task = ImageTask(layout.labels, job.seed, index, encoding, job.deterministic, priority=job.priority)
         with traced("image"):
             staged = await self._stages.image.translate(self._bundle, task, self._deadline)
         label_data = await encode_labels_in(self._pool, layout.labels, job.label_encoding)
@@ -78,6 +79,7 @@ def _supply(stages: Stages, bundle: PinnedBundle, job: PairJob, deadline: float 
         deterministic=job.deterministic,
         constraints=job.constraints,
         deadline=deadline,
+        priority=job.priority,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from semantic_palette.constraints import Constraints
 from semantic_palette.editing import Mask, ShareEdit
 from semantic_palette.pair import Adherence, EditOrigin
+from semantic_palette.priority import Priority
 from semantic_palette_services.encoding import ImageEncoding, LabelEncoding
 
 
@@ -51,6 +52,7 @@ class PairJob:
     deterministic: bool = False
     label_encoding: LabelEncoding = LabelEncoding.PNG
     image_encoding: ImageEncoding = field(default_factory=ImageEncoding)
+    priority: Priority = Priority.BULK
 
     @property
     def constraints(self) -> Constraints:
@@ -84,3 +86,4 @@ class EditJob:
     deterministic: bool = False
     label_encoding: LabelEncoding = LabelEncoding.PNG
     image_encoding: ImageEncoding = field(default_factory=ImageEncoding)
+    priority: Priority = Priority.BULK

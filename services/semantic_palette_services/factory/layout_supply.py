@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence, EngineIdentity, PaletteOrigin
 from semantic_palette.palette import histogram, kl_divergence
+from semantic_palette.priority import Priority
 from semantic_palette_services.factory.palette_feed import PaletteFeed
 from semantic_palette_services.factory.stages import LayoutStage, LayoutTask, PinnedBundle
 from semantic_palette_services.tracing import traced
@@ -82,11 +83,14 @@ class GeneratedLayoutSupply:
     deterministic: bool
     constraints: Constraints
     deadline: float | None
+    priority: Priority = Priority.BULK
 
     async def layout(self, index: int) -> SuppliedLayout:
         """See `LayoutSupply.layout`."""
         palette, origin = await self.feed.palette(index)
-        task = LayoutTask(palette, self.seed, index, self.adherence, self.deterministic, self.constraints)
+        task = LayoutTask(
+            palette, self.seed, index, self.adherence, self.deterministic, self.constraints, self.priority
+        )
         with traced("layout", {"adherence": self.adherence.value}):
             layout = await self.stage.generate(self.bundle, task, self.deadline)
         return SuppliedLayout(layout.labels, palette, layout.achieved, layout.kl, origin, layout.engine)

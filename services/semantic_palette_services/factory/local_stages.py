@@ -22,7 +22,7 @@ from semantic_palette_services.image.operation import ImageOperation, ImageOptio
 from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.palette.operation import DrawnPalette, PaletteOperation
-from semantic_palette_services.runtime.errors import QueueFullError
+from semantic_palette_services.runtime.errors import OverloadError
 
 _ATTEMPTS = 5
 
@@ -79,9 +79,10 @@ class LocalLayoutStage:
             adherence=task.adherence,
             deterministic=task.deterministic,
             bounds=task.constraints.bounds(bundle.label_space) if bounded else None,
+            priority=task.priority,
         )
         request = LayoutRequest(task.palette, task.seed, task.index)
-        layout = await _retry_when_full(lambda: self._operation.generate(request, options, deadline))
+        layout = await _retry_when_overloaded(lambda: self._operation.generate(request, options, deadline))
         return StagedLayout(layout.labels, layout.achieved, layout.kl, layout.engine)
 
     async def edit(self, bundle: PinnedBundle, task: EditTask, deadline: float | None) -> StagedEdit:
@@ -89,7 +90,9 @@ class LocalLayoutStage:
         check_selection(self._edits.bundle, bundle.name, bundle.digest)
         plan = self._edits.plan(task.labels, task.mask, task.edit)
         request = EditRequest(task.labels, task.mask, plan, task.seed, task.index)
-        edited = await _retry_when_full(lambda: self._edits.edit(request, deadline, deterministic=task.deterministic))
+        edited = await _retry_when_overloaded(
+            lambda: self._edits.edit(request, deadline, deterministic=task.deterministic, priority=task.priority)
+        )
         return StagedEdit(edited.labels, edited.region, edited.engine)
 
 
@@ -102,17 +105,17 @@ class LocalImageStage:
     async def translate(self, bundle: PinnedBundle, task: ImageTask, deadline: float | None) -> StagedImage:
         """See `ImageStage.translate`."""
         check_selection(self._operation.bundle, bundle.name, bundle.digest)
-        options = ImageOptions(encoding=task.encoding, deterministic=task.deterministic)
+        options = ImageOptions(encoding=task.encoding, deterministic=task.deterministic, priority=task.priority)
         request = ImageRequest(task.labels, task.seed, task.index, task.reference)
-        image = await _retry_when_full(lambda: self._operation.translate(request, options, deadline))
+        image = await _retry_when_overloaded(lambda: self._operation.translate(request, options, deadline))
         return StagedImage(image, self._operation.engine(options))
 
 
-async def _retry_when_full(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """What gRPC's retries do for remote stages: a full queue slows a stream down before it breaks it."""
+async def _retry_when_overloaded(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """What gRPC's retries do for remote stages: an overloaded model slows a stream down before it breaks it."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return await attempt()
-        except QueueFullError as error:
+        except OverloadError as error:
             await asyncio.sleep(error.retry_after_seconds)
     return await attempt()

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from semantic_palette.pair import EditedPair, Pair
+from semantic_palette.priority import Priority
 from semantic_palette_services.concurrency import WorkerPool, cancel_and_wait
 from semantic_palette_services.factory.edits import PairEditor
 from semantic_palette_services.factory.generation import PairGenerator
 from semantic_palette_services.factory.jobs import EditJob, PairJob
 from semantic_palette_services.factory.maker import PairMaker
+from semantic_palette_services.factory.slots import Slots
 from semantic_palette_services.factory.stages import PinnedBundle, Stages
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
@@ -44,8 +46,8 @@ class FactoryLimits:
     """Pairs of one stream in the making or waiting to be read: a few batches, so that a device always finds the next
     batch ready."""
     max_in_flight: int
-    """Pairs of all streams in the making. Below the bound of the models' queues, so that streams wait for each other
-    instead of failing each other."""
+    """Pairs of all streams in the making; see `Slots`. Below the bound of the models' queues, so that streams wait for
+    each other instead of failing each other."""
     max_streams: int
     """Streams at the same time."""
 
@@ -65,7 +67,7 @@ class FactoryOperation:
         self._pool = pool
         self._observer = observer
         self._limits = limits
-        self._slots = asyncio.Semaphore(limits.max_in_flight)
+        self._slots = Slots(limits.max_in_flight)
         self._open_streams = 0
         self._draining = False
 
@@ -93,16 +95,16 @@ class FactoryOperation:
             DrainingError: the server stops; the pairs that were begun have been yielded.
         """
         maker = PairGenerator(self._stages, self._pool, bundle, job, deadline)
-        return self._stream(maker, job.first_index, job.count)
+        return self._stream(maker, job)
 
     def edit(
         self, bundle: PinnedBundle, job: EditJob, deadline: float | None = None
     ) -> AsyncGenerator[EditedPair, None]:
         """Make edited pairs, in order of index, as `stream` does pairs."""
         maker = PairEditor(self._stages, self._pool, bundle, job, deadline)
-        return self._stream(maker, job.first_index, job.count)
+        return self._stream(maker, job)
 
-    async def _stream(self, maker: PairMaker[AnyPair], first_index: int, count: int) -> AsyncGenerator[AnyPair, None]:
+    async def _stream(self, maker: PairMaker[AnyPair], job: PairJob | EditJob) -> AsyncGenerator[AnyPair, None]:
         if self._draining:
             raise DrainingError("factory")
         if self._open_streams >= self._limits.max_streams:
@@ -111,9 +113,9 @@ class FactoryOperation:
         window: deque[asyncio.Task[AnyPair]] = deque()
         started = 0
         try:
-            while window or started < count:
-                while started < count and len(window) < self._limits.window and not self._draining:
-                    window.append(asyncio.create_task(self._make(maker, first_index, started)))
+            while window or started < job.count:
+                while started < job.count and len(window) < self._limits.window and not self._draining:
+                    window.append(asyncio.create_task(self._make(maker, job, started)))
                     started += 1
                 if not window:
                     raise DrainingError("factory")
@@ -126,13 +128,13 @@ class FactoryOperation:
             await cancel_and_wait(window)
             await maker.close()
 
-    async def _make(self, maker: PairMaker[AnyPair], first_index: int, number: int) -> AnyPair:
-        index = first_index + number
+    async def _make(self, maker: PairMaker[AnyPair], job: PairJob | EditJob, number: int) -> AnyPair:
+        index = job.first_index + number
         with traced("pair", {"index": index}) if _is_traced(number) else untraced():
-            return await self._make_in_turn(maker, index)
+            return await self._make_in_turn(maker, index, job.priority)
 
-    async def _make_in_turn(self, maker: PairMaker[AnyPair], index: int) -> AnyPair:
-        async with self._slots:
+    async def _make_in_turn(self, maker: PairMaker[AnyPair], index: int, priority: Priority) -> AnyPair:
+        async with self._slots.slot(priority):
             made = False
             self._observer.pair_started()
             try:

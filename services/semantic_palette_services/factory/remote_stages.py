@@ -87,6 +87,7 @@ class RemoteLayoutStage:
             deterministic=task.deterministic,
             label_encoding=common_pb2.LABEL_ENCODING_RAW,
             constraints=codecs.constraints_to_proto(task.constraints) if exact else None,
+            priority=codecs.priority_to_proto(task.priority),
         )
         return await self._channel.ask(
             self._stub.GenerateLayouts, request, deadline, lambda answer: _read_layout(answer, bundle)
@@ -105,6 +106,7 @@ class RemoteLayoutStage:
             items=[item],
             deterministic=task.deterministic,
             label_encoding=common_pb2.LABEL_ENCODING_RAW,
+            priority=codecs.priority_to_proto(task.priority),
         )
         return await self._channel.ask(
             self._stub.EditLayouts, request, deadline, lambda answer: _read_edit(answer, bundle)
@@ -131,6 +133,7 @@ class RemoteImageStage:
             image_format=codecs.image_format_to_proto(task.encoding.format),
             image_quality=task.encoding.quality,
             deterministic=task.deterministic,
+            priority=codecs.priority_to_proto(task.priority),
         )
         return await self._channel.ask(self._stub.TranslateLayouts, request, deadline, _read_image)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from semantic_palette.editing import region_palette
 from semantic_palette.pair import EditOrigin, Pair, Provenance
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs, edit_codecs
@@ -75,6 +76,7 @@ class FactoryServicer(FactoryServiceServicer):
             deterministic=request.deterministic,
             label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
             image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+            priority=codecs.priority_from_proto(request.priority, Priority.BULK),
         )
         async with aclosing(self._operation.edit(bundle, job, deadline)) as pairs:
             async for pair in pairs:
@@ -91,6 +93,7 @@ class FactoryServicer(FactoryServiceServicer):
             deterministic=request.deterministic,
             label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
             image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+            priority=codecs.priority_from_proto(request.priority, Priority.BULK),
         )
 
     async def _source(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairSource:

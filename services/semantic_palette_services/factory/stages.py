@@ -12,6 +12,7 @@ from semantic_palette.constraints import Constraints
 from semantic_palette.editing import Mask, RegionShares, ShareEdit
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import Adherence, EngineIdentity
+from semantic_palette.priority import Priority
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding
 from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
@@ -45,6 +46,7 @@ class LayoutTask:
     deterministic: bool
     constraints: Constraints
     """Used by EXACT alone: integer budgets round minima up and maxima down."""
+    priority: Priority = Priority.BULK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,7 @@ class EditTask:
     seed: int
     index: int
     deterministic: bool
+    priority: Priority = Priority.BULK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +92,7 @@ class ImageTask:
     deterministic: bool
     reference: StyleReference | None = None
     """Whose look to have; only styled bundles take notice."""
+    priority: Priority = Priority.BULK
 
 
 @dataclass(frozen=True, slots=True)

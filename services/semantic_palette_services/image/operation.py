@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.pair import EngineIdentity
+from semantic_palette.priority import Priority
 from semantic_palette_services.bundle_selection import BundleView, MissingOperationError
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, encode_image
 from semantic_palette_services.image.style_cache import StyleCache, StyleReference
-from semantic_palette_services.runtime.batcher import Room
+from semantic_palette_services.runtime.admission import Room
 from semantic_palette_services.runtime.served_model import ServedModel
 from semantic_palette_services.runtime.style_bank import StyleBank
 from semantic_palette_services.tracing import traced
@@ -39,6 +40,7 @@ class ImageOptions:
 
     encoding: ImageEncoding = field(default_factory=ImageEncoding)
     deterministic: bool = False
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,15 @@ class ImageOperation:
         return self._models["image"].engine_for(deterministic=options.deterministic)
 
     @contextmanager
-    def reserve(self, count: int, references: int = 0) -> Iterator[ImageRooms]:
+    def reserve(
+        self, count: int, references: int = 0, priority: Priority = Priority.INTERACTIVE
+    ) -> Iterator[ImageRooms]:
         """Keep room in the queues for images whose layouts are still to be decoded.
 
         Args:
             count: number of images.
             references: how many of them have a reference.
+            priority: of the images.
 
         Raises:
             MissingOperationError: the bundle has no image model or lacks what styled images need.
@@ -99,10 +104,10 @@ class ImageOperation:
             styles = None
             if self.styled:
                 if references:
-                    styles = stack.enter_context(self._models["style_encoder"].reserve(references))
+                    styles = stack.enter_context(self._models["style_encoder"].reserve(references, priority))
                 if references < count:
                     self._bank()
-            yield ImageRooms(stack.enter_context(self._models["image"].reserve(count)), styles)
+            yield ImageRooms(stack.enter_context(self._models["image"].reserve(count, priority)), styles)
 
     async def translate_all(
         self, requests: list[ImageRequest], options: ImageOptions, deadline: float | None, rooms: ImageRooms
@@ -129,7 +134,7 @@ class ImageOperation:
             MissingOperationError: the bundle has no image model or lacks what styled images need.
             RuntimeServiceError: a model is overloaded, stopping or failed.
         """
-        with self.reserve(1, references=int(request.reference is not None)) as rooms:
+        with self.reserve(1, int(request.reference is not None), options.priority) as rooms:
             return await self._translate(request, self._draw(request), options, deadline, rooms)
 
     def _bank(self) -> StyleBank:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import image_service_pb2 as pb
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
 from semantic_palette_services import codecs
@@ -34,10 +35,11 @@ class ImageServicer(ImageServiceServicer):
         options = ImageOptions(
             encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
             deterministic=request.deterministic,
+            priority=codecs.priority_from_proto(request.priority, Priority.INTERACTIVE),
         )
         styled = self._operation.styled
         references = sum(item.HasField("reference") for item in request.items)
-        with self._operation.reserve(count, references) as rooms:
+        with self._operation.reserve(count, references, options.priority) as rooms:
             requests = await self._pool.run(_decode_all, request.items, bundle, styled)
             images = await self._operation.translate_all(requests, options, deadline_of(context), rooms)
         return pb.TranslateLayoutsResponse(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from semantic_palette.editing import Budget, EditPlan, Mask, RegionShares, ShareEdit, keep_outside, plan_edit
 from semantic_palette.pair import EngineIdentity
+from semantic_palette.priority import Priority
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
-from semantic_palette_services.runtime.batcher import Room
+from semantic_palette_services.runtime.admission import Room
 from semantic_palette_services.runtime.served_model import ServedModel
 
 
@@ -81,14 +82,14 @@ class EditOperation:
         budget = Budget.of(self._models["editor"].entry.attributes)
         return plan_edit(self.bundle.label_space, labels, mask, edit, budget, field)
 
-    def reserve(self, count: int) -> AbstractContextManager[Room]:
+    def reserve(self, count: int, priority: Priority = Priority.INTERACTIVE) -> AbstractContextManager[Room]:
         """Keep room in the queue for edits that are still to be prepared.
 
         Raises:
             MissingOperationError: the bundle has no editor.
             RuntimeServiceError: the editor is overloaded or stopping.
         """
-        return self._models["editor"].reserve(count)
+        return self._models["editor"].reserve(count, priority)
 
     async def edit_all(
         self, requests: list[EditRequest], deadline: float | None, room: Room, *, deterministic: bool
@@ -102,7 +103,12 @@ class EditOperation:
         )
 
     async def edit(
-        self, request: EditRequest, deadline: float | None = None, *, deterministic: bool = False
+        self,
+        request: EditRequest,
+        deadline: float | None = None,
+        *,
+        deterministic: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> EditedLayout:
         """Edit a layout.
 
@@ -110,12 +116,13 @@ class EditOperation:
             request: what to edit.
             deadline: when the answer is worth nothing any more, in the event loop's time.
             deterministic: same bytes for the same request, alone or in any batch.
+            priority: what the edit goes before.
 
         Raises:
             MissingOperationError: the bundle has no editor.
             RuntimeServiceError: the editor is overloaded, stopping or failed.
         """
-        with self.reserve(1) as room:
+        with self.reserve(1, priority) as room:
             return await self._edit(request, self._draw(request), deadline, room, deterministic)
 
     def _draw(self, request: EditRequest) -> dict[str, NDArray[np.float32]]:

@@ -16,9 +16,10 @@ from semantic_palette.budget import exact_labels, integer_budget
 from semantic_palette.constraints import Bounds
 from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette.palette import histogram, kl_divergence
+from semantic_palette.priority import Priority
 from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
-from semantic_palette_services.runtime.batcher import Room
+from semantic_palette_services.runtime.admission import Room
 from semantic_palette_services.runtime.served_model import ServedModel
 from semantic_palette_services.tracing import traced
 
@@ -50,6 +51,7 @@ class LayoutOptions:
     deterministic: bool = False
     bounds: Bounds | None = None
     """Used by EXACT alone: integer budgets round minima up and maxima down."""
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,7 @@ class LayoutOperation:
             MissingOperationError: the bundle has no model for these options.
             RuntimeServiceError: the model is overloaded or stopping.
         """
-        return self._model(options).reserve(count)
+        return self._model(options).reserve(count, options.priority)
 
     async def generate_all(
         self, requests: list[LayoutRequest], options: LayoutOptions, deadline: float | None, room: Room

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
 from semantic_palette_services import codecs, edit_codecs
@@ -64,7 +65,8 @@ class LayoutServicer(LayoutServiceServicer):
         count = len(request.items)
         check_count("items", count, self._limits.items_of(bundle.height * bundle.width))
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
-        with self._edits.reserve(count) as room:
+        priority = codecs.priority_from_proto(request.priority, Priority.INTERACTIVE)
+        with self._edits.reserve(count, priority) as room:
             requests = await self._pool.run(_read_edits, request.items, self._edits)
             layouts = await self._edits.edit_all(
                 requests, deadline_of(context), room, deterministic=request.deterministic
@@ -98,6 +100,7 @@ class LayoutServicer(LayoutServiceServicer):
             adherence=codecs.adherence_from_proto(request.adherence),
             deterministic=request.deterministic,
             bounds=bounds,
+            priority=codecs.priority_from_proto(request.priority, Priority.INTERACTIVE),
         )
 
 

@@ -43,3 +43,16 @@ class BatchTimeModel:
         if offset < 0.0:
             return size * self._nt / self._nn
         return slope * size + offset
+
+    def affordable(self, size: int, largest: int, surcharge: float) -> int:
+        """The size, from ``size`` to ``largest``, to which a batch may grow and take at most ``surcharge`` longer.
+
+        Args:
+            size: of the batch as it is.
+            largest: the most that it may become.
+            surcharge: additional time that is allowed, as a share of the batch's own.
+        """
+        allowed = (1.0 + surcharge) * self.predict(size)
+        while size < largest and self.predict(size + 1) <= allowed:
+            size += 1
+        return size

@@ -7,56 +7,44 @@ callbacks whatever its size.
 
 What is promised: every accepted item ends exactly once, with its own rows of the model's output, a typed error, or its
 caller's cancellation. A batch that fails is run again item by item, so that only the item that fails alone gets an
-error. When the engine or the device's thread dies, everything waiting fails and `Batcher.healthy` turns false.
+error. When the engine or the device's thread dies or hangs, everything that waits or runs fails, and nothing is
+accepted until `Batcher.revive`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from semantic_palette.errors import SemanticPaletteError
+from semantic_palette.priority import Priority
+from semantic_palette_services.runtime.admission import Admission, QueueLimits, Room
+from semantic_palette_services.runtime.batch_arrays import Outputs, split, stack
 from semantic_palette_services.runtime.batch_time import BatchTimeModel
 from semantic_palette_services.runtime.errors import (
     DeadlineExpiredError,
     DeadlineUnmetError,
     DrainingError,
     EngineDiedError,
-    EngineOutputError,
     InferenceError,
     QueueFullError,
 )
 from semantic_palette_services.runtime.executor import DeviceExecutor
-from semantic_palette_services.runtime.item_queue import Arrays, BucketKey, Item, ItemQueue
+from semantic_palette_services.runtime.item_queue import Arrays, BucketKey, Item, ItemQueue, Turns
 from semantic_palette_services.runtime.observer import BatchObserver, ExecutedBatch, NullObserver
 from semantic_palette_services.tracing import record_batch
 
 logger = logging.getLogger(__name__)
 
-Outputs: TypeAlias = dict[str, NDArray[Any]]
 RunBatch: TypeAlias = Callable[[Arrays], Outputs]
 
-# Push-back that is asked of refused callers, in seconds: long enough to matter, short enough to use a freed device.
-SHORTEST_RETRY, LONGEST_RETRY = 0.1, 30.0
-
-
-@dataclass(slots=True, eq=False)
-class Room:
-    """Places in the queue of a batcher that are kept for items still to come.
-
-    Attributes:
-        left: how many are left.
-    """
-
-    left: int
+# Bulk items fill up a batch of interactive ones as far as these are kept no more than this share longer.
+COMPANY_SURCHARGE = 0.1
 
 
 class Batcher:
@@ -66,7 +54,7 @@ class Batcher:
         run_batch: runs the model on arrays with a batch axis first; called in the device's thread.
         executor: the device, shared with other models.
         max_batch_size: most items in a batch.
-        max_queue: most items that may wait; those that run do not count.
+        limits: how many items may wait, and how long.
         name: name of the model, for messages and the observer.
         observer: told of every event, in the event loop's thread.
         run_deterministic: what runs deterministic items, one at a time; ``run_batch`` by default.
@@ -79,7 +67,7 @@ class Batcher:
         executor: DeviceExecutor,
         *,
         max_batch_size: int,
-        max_queue: int,
+        limits: QueueLimits,
         name: str,
         observer: BatchObserver | None = None,
         run_deterministic: RunBatch | None = None,
@@ -89,7 +77,7 @@ class Batcher:
         self._run_batch = run_batch
         self._run_deterministic = run_deterministic or run_batch
         self._executor = executor
-        self._max_queue = max_queue
+        self._max_batch_size = max_batch_size
         self._observer = observer or NullObserver()
         self._measured = measured_seconds
         self._loop = asyncio.get_running_loop()
@@ -99,11 +87,12 @@ class Batcher:
         self._queue = ItemQueue(max_batch_size)
         self._running: list[Item] = []
         self._running_until = 0.0
+        self._threads_inside = 0
         self._times: dict[tuple[object, bool], BatchTimeModel] = {}
         self._death: str | None = None
         self._closed = False
+        self._admission = Admission(name, limits, self._queue, self._expected_wait)
         self._draining = self._announced = False
-        self._reserved = 0
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -111,8 +100,13 @@ class Batcher:
 
     @property
     def healthy(self) -> bool:
-        """Whether the engine and its device live; once false it stays false."""
+        """Whether the engine and its device live."""
         return self._death is None and self._executor.healthy
+
+    @property
+    def engine_in_use(self) -> bool:
+        """Whether a thread is within the engine, be it one that was given up."""
+        return self._threads_inside > 0
 
     @property
     def inflight(self) -> int:
@@ -120,24 +114,25 @@ class Batcher:
         return self._inflight
 
     @contextmanager
-    def reserve(self, count: int) -> Iterator[Room]:
+    def reserve(self, count: int, priority: Priority = Priority.INTERACTIVE) -> Iterator[Room]:
         """Keep room in the queue for items that are still to be prepared; leaving the block returns what is left of it.
 
         Raises:
-            QueueFullError: there is no room for all of them.
+            OverloadError: there is no room for all of them, or they would wait too long.
             DrainingError, EngineDiedError: nothing is accepted any more.
         """
-        self._check_open(count)
-        room = Room(count)
-        self._reserved += count
-        try:
+        self._check_open()
+        self._check_load(count, priority)
+        with self._admission.reserve(count, priority) as room:
             yield room
-        finally:
-            self._reserved -= room.left
-            room.left = 0
 
     async def submit(
-        self, inputs: Arrays, *, deadline: float | None = None, deterministic: bool = False, room: Room | None = None
+        self,
+        inputs: Arrays,
+        *,
+        deadline: float | None = None,
+        deterministic: bool = False,
+        room: Room | None = None,
     ) -> Outputs:
         """Run one sample in whatever batch it fits; the arrays must not change until the answer is there.
 
@@ -145,19 +140,21 @@ class Batcher:
             inputs: arrays by input name, without batch axis.
             deadline: when the answer becomes useless, in seconds of the event loop's clock (``loop.time()``).
             deterministic: run the sample in a batch of its own, so that the answer does not depend on its neighbours.
-            room: what `reserve` gave, to take one place of it; by default the queue must have room now.
+            room: what `reserve` gave, to take one place of it, with its priority; by default the sample is interactive
+                and the queue must have room now.
 
         Returns:
             Arrays by output name, without batch axis.
 
         Raises:
-            QueueFullError: there is no room in the queue.
+            OverloadError: there is no room in the queue, or what is in it takes too long.
             DeadlineUnmetError: the deadline cannot be met, or (DeadlineExpiredError) has passed in the queue.
             DrainingError: the batcher accepts nothing new, or was closed while the sample waited.
             InferenceError: the model fails on this sample.
             EngineDiedError: the engine died.
         """
-        item = Item(inputs, self._loop.create_future(), self._loop.time(), deadline, deterministic)
+        priority = Priority.INTERACTIVE if room is None else room.priority
+        item = Item(inputs, self._loop.create_future(), self._loop.time(), deadline, deterministic, priority)
         self._admit(item, room)
         self._enter(item)
         try:
@@ -183,39 +180,50 @@ class Batcher:
         await self._executor.unregister(self)
         await self._idle.wait()
 
+    def revive(self) -> None:
+        """The engine has been loaded again after it died: accept items as before."""
+        with self._lock:
+            self._death = None
+
     # Admission, in the event loop's thread.
 
-    def _check_open(self, count: int) -> None:
-        """Check that ``count`` more items may come."""
+    def _check_open(self) -> None:
         if self._death is not None:
             raise EngineDiedError(self.name, self._death)
         if self._draining:
             self._observer.shed(self.name, "drain")
             raise DrainingError(self.name)
-        if len(self._queue) + self._reserved + count > self._max_queue:
-            self._observer.shed(self.name, "queue_full")
-            retry_after = min(max(self._expected_seconds(None), SHORTEST_RETRY), LONGEST_RETRY)
-            raise QueueFullError(self.name, self._max_queue, retry_after)
+
+    def _check_load(self, count: int, priority: Priority) -> None:
+        error = self._admission.overload(count, priority)
+        if error is not None:
+            self._observer.shed(self.name, "queue_full" if isinstance(error, QueueFullError) else "wait")
+            raise error
 
     def _admit(self, item: Item, room: Room | None) -> None:
-        if room is not None and room.left > 0:  # the place that was kept becomes the item's own
-            room.left -= 1
-            self._reserved -= 1
-        self._check_open(1)
+        self._check_open()
+        if room is None or not self._admission.take_place(room):
+            self._check_load(1, item.priority)
         if item.deadline is not None:
             needed, left = self._expected_seconds(item), item.deadline - item.enqueued
             if left <= 0.0 or needed > left:
                 self._observer.shed(self.name, "deadline")
                 raise DeadlineUnmetError(self.name, needed, left)
 
-    def _expected_seconds(self, item: Item | None) -> float:
-        """Estimated time until ``item`` (not queued yet) is answered, or until the queue is empty."""
+    def _expected_wait(self, priority: Priority, before: Item | None = None) -> float:
+        """Estimated time until everything has run that goes before an item: by default, one without deadline."""
         with self._lock:
-            turns = list(self._queue.turns(before=item))
-            own = sum(number * self._time_of(key).predict(size) for key, size, number in turns)
-            if item is not None:
-                own += self._time_of(item.bucket).predict(1)
-        return own + self._executor.expected_wait(self, sum(number for _, _, number in turns) + 1)
+            turns = list(self._queue.turns(priority, before))
+            if priority is Priority.BULK:
+                turns += self._queue.turns(Priority.INTERACTIVE)
+            own = self._predict(turns)
+        return own + self._executor.expected_wait(self, sum(number for _, _, number in turns) + 1, priority)
+
+    def _expected_seconds(self, item: Item) -> float:
+        """Estimated time until ``item``, which is not queued yet, is answered."""
+        with self._lock:
+            own = self._time_of(item.bucket).predict(1)
+        return self._expected_wait(item.priority, item) + own
 
     def _enter(self, item: Item) -> None:
         with self._lock:
@@ -250,11 +258,11 @@ class Batcher:
 
     # The work source, in the device's thread unless said otherwise.
 
-    def run_turn(self) -> None:
+    def run_turn(self, lead: Priority) -> None:
         """Pull the batch that is due, run it and send the answers to the event loop."""
         now = self._loop.time()
         with self._lock:
-            pull = self._queue.pull(now)
+            pull = self._queue.pull(now, lead, self._company)
             if pull is None:
                 return
             self._running = pull.batch
@@ -263,18 +271,18 @@ class Batcher:
         if pull.batch:
             self._execute(pull.key, pull.batch)
 
-    def has_work(self) -> bool:
-        """Whether anything waits; called from any thread."""
-        return len(self._queue) > 0
+    def has_work(self, priority: Priority) -> bool:
+        """Whether items of a priority wait; called from any thread."""
+        return self._queue.count(priority) > 0
 
-    def predict_seconds(self, turns: int) -> float:
-        """Expected device time of the next ``turns`` batches; called from any thread."""
-        seconds = 0.0
+    def predict_seconds(self, turns: float, priority: Priority) -> float:
+        """Expected device time of the next ``turns`` batches that a priority leads; called from any thread."""
+        counted: list[Turns] = []
         with self._lock:
-            for key, size, number in self._queue.turns():
-                seconds += min(number, turns) * self._time_of(key).predict(size)
-                turns -= min(number, turns)
-        return seconds
+            for key, size, number in self._queue.turns(priority):
+                counted.append(Turns(key, size, int(min(number, turns))))
+                turns -= counted[-1].number
+            return self._predict(counted)
 
     def running_seconds_left(self) -> float:
         """Expected rest of the batch that is running; called from any thread."""
@@ -288,23 +296,45 @@ class Batcher:
             self._running = []
         self._post(self._fail, items, [EngineDiedError(self.name, error.reason) for _ in items])
 
+    def _company(self, key: BucketKey, size: int) -> int:
+        return self._time_of(key).affordable(size, self._max_batch_size, COMPANY_SURCHARGE)
+
     def _execute(self, key: BucketKey, items: list[Item]) -> None:
-        run = self._run_deterministic if key.deterministic else self._run_batch
         started = self._loop.time()
         try:
-            answers = _split(run(_stack(items)), len(items))
+            answers = self._run(key, items)
         except EngineDiedError as error:
-            logger.exception("engine of %s died", self.name)
-            self.abandon(error)
-            return
+            if self._end_turn(items):
+                logger.exception("engine of %s died", self.name)
+                self.abandon(error)
+                self._post(self._fail, items, [EngineDiedError(self.name, error.reason) for _ in items])
+                self._executor.report_trouble()
         except Exception as error:
             self._batch_failed(items, error)
-            return
-        seconds = self._loop.time() - started
+        else:
+            seconds = self._loop.time() - started
+            if self._end_turn(items):
+                with self._lock:
+                    self._time_of(key).observe(len(items), seconds)
+                self._post(self._answer, items, answers, started, seconds)
+
+    def _run(self, key: BucketKey, items: list[Item]) -> list[Outputs]:
+        run = self._run_deterministic if key.deterministic else self._run_batch
         with self._lock:
+            self._threads_inside += 1
+        try:
+            return split(run(stack(items)), len(items))
+        finally:
+            with self._lock:
+                self._threads_inside -= 1
+
+    def _end_turn(self, items: list[Item]) -> bool:
+        """The turn that ran ``items`` is over; False where it was given up before, and they have been failed."""
+        with self._lock:
+            if self._running is not items:
+                return False
             self._running = []
-            self._time_of(key).observe(len(items), seconds)
-        self._post(self._answer, items, answers, started, seconds)
+            return True
 
     def _batch_failed(self, items: list[Item], error: Exception) -> None:
         """Queue the items of a failed batch again, each to run alone; an item that failed alone gets the error.
@@ -312,9 +342,10 @@ class Batcher:
         The retries are turns like any other, so that a poisoned batch does not keep other models from the device.
         """
         with self._lock:
+            if self._running is not items:
+                return  # given up before
             self._running = []
-            closed = self._closed
-            if len(items) > 1 and not closed:
+            if len(items) > 1 and not self._closed:
                 for item in items:
                     item.suspect = True
                     if not item.future.done():
@@ -324,6 +355,9 @@ class Batcher:
         errors = [error_of_one] if len(items) == 1 else [DrainingError(self.name) for _ in items]
         logger.warning("%s failed on %d items", self.name, len(items), exc_info=error)
         self._post(self._fail, items, errors)
+
+    def _predict(self, turns: Sequence[Turns]) -> float:
+        return math.fsum(number * self._time_of(key).predict(size) for key, size, number in turns)
 
     def _time_of(self, key: BucketKey) -> BatchTimeModel:
         """Batch times of a bucket; those of items that run alone after a failure are in with the others'."""
@@ -366,18 +400,6 @@ class Batcher:
 
     def _report_depth(self) -> None:
         self._observer.queue_depth(self.name, len(self._queue))
-
-
-def _stack(items: Sequence[Item]) -> Outputs:
-    return {name: np.stack([item.inputs[name] for item in items]) for name in items[0].inputs}
-
-
-def _split(outputs: Outputs, size: int) -> list[Outputs]:
-    for name, array in outputs.items():
-        if array.ndim == 0 or array.shape[0] != size:
-            raise EngineOutputError(f"output {name} has shape {array.shape} for a batch of {size}")
-    # Copies: a view would keep the arrays of the whole batch in memory for as long as one of its items is in use.
-    return [{name: array[index].copy() for name, array in outputs.items()} for index in range(size)]
 
 
 def _item_error(model: str, error: Exception) -> SemanticPaletteError:

@@ -2,11 +2,13 @@
 
 SemanticPaletteError
   RuntimeServiceError
-    QueueFullError            the bounded queue has no room; carries when to come back
+    OverloadError             refused at admission: too much waits already; carries when to come back
+      QueueFullError          the bounded queue has no room
+      WaitTooLongError        the estimated wait is longer than the server is set to allow
     DeadlineUnmetError        refused at admission: the answer would come after the caller's deadline
       DeadlineExpiredError    accepted, but the deadline passed while it was queued
     DrainingError             the server is stopping and accepts nothing new
-    EngineDiedError           the engine or its device thread died; the process should be replaced
+    EngineDiedError           the engine or its device thread died; it is being restarted
     InferenceError            this item, run alone, makes the model fail
     EngineUnavailableError    the engine is not installed, or this machine lacks what it needs
     EngineLoadError           the engine is there but cannot load the model file
@@ -23,20 +25,45 @@ class RuntimeServiceError(SemanticPaletteError):
     """Root of the errors raised while models are loaded or served."""
 
 
-class QueueFullError(RuntimeServiceError):
-    """The queue of a model is full.
+class OverloadError(RuntimeServiceError):
+    """A model has too much to do to accept more.
 
     Attributes:
         model: name of the model.
-        limit: the most items that may be queued.
-        retry_after_seconds: when what is queued now is expected to be done.
+        retry_after_seconds: when another attempt is expected to be accepted.
+    """
+
+    def __init__(self, model: str, reason: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{model}: {reason}; retry in {retry_after_seconds:.1f} s")
+        self.model = model
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFullError(OverloadError):
+    """The queue of a model is full.
+
+    Attributes:
+        limit: the most items that may be queued, of those that compete with the one refused.
     """
 
     def __init__(self, model: str, limit: int, retry_after_seconds: float) -> None:
-        super().__init__(f"{model}: {limit} items are queued already; retry in {retry_after_seconds:.1f} s")
-        self.model = model
+        super().__init__(model, f"{limit} items are queued already", retry_after_seconds)
         self.limit = limit
-        self.retry_after_seconds = retry_after_seconds
+
+
+class WaitTooLongError(OverloadError):
+    """What is queued before the item takes longer than anything shall wait.
+
+    Attributes:
+        wait_seconds: the estimated wait.
+        limit_seconds: the longest that is accepted.
+    """
+
+    def __init__(self, model: str, wait_seconds: float, limit_seconds: float, retry_after_seconds: float) -> None:
+        reason = f"the wait would be {wait_seconds:.1f} s, more than {limit_seconds:.1f} s"
+        super().__init__(model, reason, retry_after_seconds)
+        self.wait_seconds = wait_seconds
+        self.limit_seconds = limit_seconds
 
 
 class DeadlineUnmetError(RuntimeServiceError):
@@ -79,12 +106,18 @@ class EngineDiedError(RuntimeServiceError):
     """The engine of a model, or the device thread under it, died; nothing it was given will be answered.
 
     An engine may raise it from ``run`` to say that it is beyond repair, which is more than the failure of one batch.
+
+    Attributes:
+        model: name of the model, the engine or the device.
+        reason: what happened.
+        retry_after_seconds: when to try again; engines are restarted.
     """
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"{model}: the engine died: {reason}")
         self.model = model
         self.reason = reason
+        self.retry_after_seconds = 1.0
 
 
 class InferenceError(RuntimeServiceError):

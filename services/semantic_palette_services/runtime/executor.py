@@ -2,73 +2,121 @@
 
 Two models that compute at the same time on the same cores slow each other down and make every estimate of batch time
 wrong. So each device has one thread, and what wants the device (a `WorkSource`, such as the batcher of a model) waits
-for its turn. A source is asked for work only when its turn has come: a batch that is formed earlier would leave out
-whatever arrives while another model computes.
+for its turn (`TurnOrder`). A source is asked for work only when its turn has come: a batch that is formed earlier would
+leave out whatever arrives while another model computes.
+
+A thread that dies, or whose turn takes longer than allowed, is lost with everything that waits for it. A hung thread
+cannot be ended: it is left to itself, and what it brings back after all is dropped. `DeviceExecutor.restart` starts
+another thread, in which the engines have to be loaded again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
+from semantic_palette.priority import Priority
+from semantic_palette_services.runtime.device_jobs import DeviceJobs
 from semantic_palette_services.runtime.errors import EngineDiedError
+from semantic_palette_services.runtime.turn_order import TurnOrder
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+DeathCause: TypeAlias = Literal["died", "hung"]
+
+# Loading an engine, checking and measuring it takes many runs, and now and then the compilation of a model.
+_JOB_RUNS = 20
+_JOIN_SECONDS = 0.1
 
 
 class WorkSource(Protocol):
     """Something that needs a device from time to time."""
 
-    def run_turn(self) -> None:
-        """Take one unit of work and run it, in the device's thread. An exception that leaves it ends the device."""
+    def run_turn(self, lead: Priority) -> None:
+        """Take one unit of work, of the priority ``lead`` if there is some, and run it, in the device's thread.
 
-    def has_work(self) -> bool:
-        """Whether another turn is wanted; called from any thread."""
+        An exception that leaves it ends the device.
+        """
 
-    def predict_seconds(self, turns: int) -> float:
-        """Expected device time of the next ``turns`` turns, 0 where nothing is known; called from any thread."""
+    def has_work(self, priority: Priority) -> bool:
+        """Whether work of this priority waits; called from any thread."""
+
+    def predict_seconds(self, turns: float, priority: Priority) -> float:
+        """Expected device time of the next ``turns`` turns with work of a priority, 0 where nothing is known.
+
+        Called from any thread.
+        """
 
     def running_seconds_left(self) -> float:
         """Expected rest of the turn that is running, 0 if none is or nothing is known; called from any thread."""
 
     def abandon(self, error: EngineDiedError) -> None:
-        """The device has died or was closed: fail everything that is waiting."""
+        """The device has died or was closed: fail everything that waits or runs; called from any thread."""
 
 
-class DeviceExecutor:
-    """The thread of one device; sources take turns in the order in which they became ready (round robin).
-
-    A source that wants more goes to the end of the line, so with S busy sources nobody waits for more than S - 1
-    turns of others, whatever their load.
-
-    Args:
-        name: name of the device, for the thread and for messages.
-    """
-
-    def __init__(self, name: str = "cpu") -> None:
-        self.name = name
-        self._condition = threading.Condition()
-        self._ready: dict[WorkSource, None] = {}
-        self._sources: set[WorkSource] = set()
-        self._running: WorkSource | None = None
-        self._closing = False
-        self._death: str | None = None
-        self._jobs = _Jobs(name)
-        self._sources.add(self._jobs)
-        self._thread = threading.Thread(target=self._main, name=f"device-{name}", daemon=True)
-        self._thread.start()
+class Tenant(Protocol):
+    """A model that lives on a device, and has to be loaded again when its engine or the device has died."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the device thread runs and accepts work."""
+        """Whether the model answers."""
+
+    async def reload(self) -> None:
+        """Load the engines again, in the device's thread; afterwards the model answers."""
+
+
+class DeviceExecutor:
+    """The thread of one device.
+
+    Args:
+        name: name of the device, for the thread and for messages.
+        hang_seconds: how long a turn may take before the thread counts as hung; 0 for any time.
+
+    Attributes:
+        tenants: the models that live on the device.
+    """
+
+    def __init__(self, name: str = "cpu", hang_seconds: float = 0.0) -> None:
+        self.name = name
+        self.tenants: set[Tenant] = set()
+        self._hang_seconds = hang_seconds or math.inf
+        self._condition = threading.Condition()
+        self._order: TurnOrder[WorkSource] = TurnOrder()
+        self._sources: set[WorkSource] = set()
+        self._running: WorkSource | None = None
+        self._turn_started = 0.0
+        self._closing = False
+        self._death: str | None = None
+        self._cause: DeathCause = "died"
+        self._on_trouble: Callable[[], None] = lambda: None
+        self._jobs = DeviceJobs(name)
+        self._sources.add(self._jobs)
+        self._generation = 0
+        self._thread = self._start_thread()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the device's thread runs and accepts work."""
         return self._death is None and not self._closing
+
+    @property
+    def cause_of_death(self) -> DeathCause | None:
+        """What became of the device's thread; None while it lives."""
+        return None if self._death is None else self._cause
+
+    def on_trouble(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called, from any thread, when the device or an engine of a tenant dies."""
+        self._on_trouble = callback
+
+    def report_trouble(self) -> None:
+        """An engine has died; called from any thread."""
+        self._on_trouble()
 
     def register(self, source: WorkSource) -> None:
         """Let a source announce work.
@@ -77,34 +125,46 @@ class DeviceExecutor:
             EngineDiedError: the device has died or is closed.
         """
         with self._condition:
-            self._check_alive(self.name)
+            self._check_alive()
             self._sources.add(source)
 
     def announce(self, source: WorkSource) -> None:
         """A registered source has work; it gets a turn. Announcing twice before the turn is the same as once."""
         with self._condition:
             if source in self._sources:
-                self._ready.setdefault(source)
+                self._order.enter(source, time.monotonic())
                 self._condition.notify_all()
 
     async def unregister(self, source: WorkSource) -> None:
         """Give the source no further turn; returns when a turn that it has now is over."""
         with self._condition:
             self._sources.discard(source)
-            self._ready.pop(source, None)
+            self._order.leave(source)
             busy = self._running is source
         if busy:
             await asyncio.to_thread(self._wait_until_not_running, source)
 
-    def expected_wait(self, source: WorkSource, turns: int) -> float:
-        """Estimated seconds that others keep the device while ``source`` waits for and has its next ``turns`` turns.
+    def expected_wait(self, source: WorkSource, turns: int, priority: Priority) -> float:
+        """Estimated seconds that others keep the device while ``source`` waits for and has its next turns.
 
-        The rest of a turn that is running counts, even if it is the source's own.
+        The rest of a turn that is running counts, even if it is the source's own. Others have as many turns as the
+        source; those with interactive work have them all before a source with bulk work.
+
+        Args:
+            source: who waits.
+            turns: how many turns it waits for.
+            priority: of its work.
         """
         with self._condition:
-            left = self._running.running_seconds_left() if self._running is not None else 0.0
-            others = sum(other.predict_seconds(turns) for other in self._ready if other is not source)
-        return left + others
+            seconds = self._running.running_seconds_left() if self._running is not None else 0.0
+            for other in self._order.waiting(priority):
+                if other is not source:
+                    seconds += other.predict_seconds(turns, priority)
+            if priority is Priority.BULK:
+                for other in self._order.waiting(Priority.INTERACTIVE):
+                    if other is not source:
+                        seconds += other.predict_seconds(math.inf, Priority.INTERACTIVE)
+        return seconds
 
     async def run(self, function: Callable[[], Result]) -> Result:
         """Run a one-off job, such as loading or measuring an engine, in the device's thread, when its turn comes.
@@ -115,108 +175,108 @@ class DeviceExecutor:
             EngineDiedError: the device has died or is closed.
         """
         with self._condition:
-            self._check_alive(self.name)
+            self._check_alive()
             future = self._jobs.add(function)
         self.announce(self._jobs)
         return await asyncio.wrap_future(future)
+
+    def give_up_hung_turn(self) -> None:
+        """If the turn that is running takes too long, count the thread as hung and fail everything that waits."""
+        with self._condition:
+            running, generation = self._running, self._generation
+            seconds = time.monotonic() - self._turn_started
+        if running is not None and seconds > self._hang_seconds * (_JOB_RUNS if running is self._jobs else 1):
+            logger.error("device %s has not come back for %.1f s and is given up", self.name, seconds)
+            self._bury(generation, f"no answer for {seconds:.1f} s", "hung")
+
+    def restart(self) -> None:
+        """Start another thread for a device that has died; does nothing to one that lives or was closed."""
+        with self._condition:
+            if self._death is None or self._closing:
+                return
+            self._death = None
+            self._thread = self._start_thread()
 
     async def close(self) -> None:
         """Stop the thread after the turn that is running; what still waits fails with EngineDiedError."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._join)
 
-    def _check_alive(self, name: str) -> None:
+    def _join(self) -> None:
+        while self._death is None:
+            self._thread.join(_JOIN_SECONDS)
+            self.give_up_hung_turn()
+
+    def _check_alive(self) -> None:
         if self._death is not None:
-            raise EngineDiedError(name, self._death)
+            raise EngineDiedError(self.name, self._death)
         if self._closing:
-            raise EngineDiedError(name, "the device is closed")
+            raise EngineDiedError(self.name, "the device is closed")
 
     def _wait_until_not_running(self, source: WorkSource) -> None:
         with self._condition:
             self._condition.wait_for(lambda: self._running is not source)
 
-    def _main(self) -> None:
+    # The device's thread. Each has a generation; that of a thread that was given up is not the current one.
+
+    def _start_thread(self) -> threading.Thread:
+        self._generation += 1
+        name = f"device-{self.name}"
+        thread = threading.Thread(target=self._main, args=(self._generation,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _main(self, generation: int) -> None:
         reason = "the device is closed"
         try:
-            while (source := self._next()) is not None:
-                source.run_turn()
-                self._finish(source)
+            while (turn := self._next(generation)) is not None:
+                source, lead = turn
+                source.run_turn(lead)
+                self._finish(generation, source, lead)
         except BaseException as error:
             # Whatever it was, no further turn will come: say so to everybody who waits, instead of hanging them.
             reason = f"{type(error).__name__}: {error}"
             logger.exception("device %s died", self.name)
         finally:
-            self._bury(reason)
+            self._bury(generation, reason, "died")
 
-    def _next(self) -> WorkSource | None:
+    def _next(self, generation: int) -> tuple[WorkSource, Priority] | None:
         with self._condition:
-            self._condition.wait_for(lambda: self._closing or self._ready)
-            if self._closing:
-                return None
-            source = next(iter(self._ready))
-            del self._ready[source]
-            self._running = source
-            return source
+            while True:
+                if self._closing or generation != self._generation:
+                    return None
+                now = time.monotonic()
+                turn = self._order.next(now)
+                if turn is not None:
+                    self._running, self._turn_started = turn[0], now
+                    return turn
+                self._condition.wait()
 
-    def _finish(self, source: WorkSource) -> None:
+    def _finish(self, generation: int, source: WorkSource, lead: Priority) -> None:
         with self._condition:
+            if generation != self._generation:
+                return
+            now = time.monotonic()
             self._running = None
-            if source in self._sources and source.has_work():
-                self._ready.setdefault(source)
+            self._order.ended(lead, now - self._turn_started, now)
+            if source in self._sources:
+                self._order.enter(source, now)
             self._condition.notify_all()
 
-    def _bury(self, reason: str) -> None:
+    def _bury(self, generation: int, reason: str, cause: DeathCause) -> None:
         with self._condition:
-            self._death = reason
+            if generation != self._generation:
+                return  # it was given up before
+            self._generation += 1
+            self._death, self._cause = reason, cause
             self._running = None
             sources = list(self._sources)
-            self._ready.clear()
+            self._order.clear()
+            closing = self._closing
             self._condition.notify_all()
         for source in sources:
             source.abandon(EngineDiedError(self.name, reason))
-
-
-class _Jobs:
-    """One-off jobs as a work source: one job a turn, first come first served."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-
-    def add(self, function: Callable[[], Result]) -> Future[Result]:
-        future: Future[Result] = Future()
-        self._queue.append((function, future))
-        return future
-
-    def run_turn(self) -> None:
-        if not self._queue:
-            return
-        function, future = self._queue.popleft()
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = function()
-        except Exception as error:
-            future.set_exception(error)
-        except BaseException as error:
-            future.set_exception(EngineDiedError(self._device, f"{type(error).__name__}: {error}"))
-            raise
-        else:
-            future.set_result(result)
-
-    def has_work(self) -> bool:
-        return bool(self._queue)
-
-    def predict_seconds(self, turns: int) -> float:
-        return 0.0
-
-    def running_seconds_left(self) -> float:
-        return 0.0
-
-    def abandon(self, error: EngineDiedError) -> None:
-        while self._queue:
-            _, future = self._queue.popleft()
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+        if not closing:
+            self._on_trouble()

@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semantic_palette.priority import Priority
 from semantic_palette_services.tracing import Span, current_span
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 # An item is served as if its deadline were never further away than this: whatever has waited so long goes before
-# everything that arrives later, so neither a far deadline nor none at all can starve.
+# everything of its priority that arrives later, so neither a far deadline nor none at all can starve.
 AGEING_SECONDS = 5.0
 
 _arrivals = itertools.count()
 
 
 class BucketKey(NamedTuple):
-    """Items with equal keys may share a batch.
+    """Items with equal keys may share a batch, whatever their priorities.
 
     Attributes:
         signature: names, shapes and dtypes of the arrays.
@@ -47,6 +48,7 @@ class Item:
         enqueued: when the item was accepted, in seconds of the event loop's clock.
         deadline: when the caller stops waiting, on the same clock; None for never.
         deterministic: whether the item must run in a batch of its own.
+        priority: which items it goes before.
         suspect: whether the item was in a batch that failed.
         span: the span that it is part of; None where tracing is off.
     """
@@ -56,6 +58,7 @@ class Item:
     enqueued: float
     deadline: float | None
     deterministic: bool
+    priority: Priority = Priority.INTERACTIVE
     suspect: bool = False
     span: Span | None = field(default_factory=current_span)
     order: tuple[float, int] = field(init=False)
@@ -76,7 +79,7 @@ class Pull(NamedTuple):
 
     Attributes:
         key: bucket of the batch.
-        batch: items to run together, most urgent first; empty when everything pulled had expired.
+        batch: items to run together, those that lead first; empty when everything pulled had expired.
         expired: items whose deadline has passed.
     """
 
@@ -99,8 +102,14 @@ class Turns(NamedTuple):
     number: int
 
 
+Company: TypeAlias = Callable[[BucketKey, int], int]
+"""Size to which a batch of so many interactive items may be filled up with bulk ones."""
+
+_Entries: TypeAlias = list[tuple[tuple[float, int], Item]]
+
+
 class ItemQueue:
-    """Buckets of items in order of urgency: earliest deadline first, with ageing. Not thread-safe.
+    """Buckets of items: by priority, then earliest deadline first, with ageing. Not thread-safe.
 
     Args:
         max_batch_size: most items in a batch.
@@ -108,55 +117,64 @@ class ItemQueue:
 
     def __init__(self, max_batch_size: int) -> None:
         self._max_batch_size = max_batch_size
-        self._buckets: dict[BucketKey, list[tuple[tuple[float, int], Item]]] = {}
-        self._length = 0
+        self._buckets: dict[Priority, dict[BucketKey, _Entries]] = {priority: {} for priority in Priority}
+        self._counts = dict.fromkeys(Priority, 0)
 
     def __len__(self) -> int:
-        return self._length
+        return sum(self._counts.values())
+
+    def count(self, priority: Priority) -> int:
+        """How many items of a priority wait."""
+        return self._counts[priority]
 
     def add(self, item: Item) -> None:
         """Queue an item. O(log n) comparisons."""
-        insort(self._buckets.setdefault(item.bucket, []), (item.order, item))
-        self._length += 1
+        insort(self._buckets[item.priority].setdefault(item.bucket, []), (item.order, item))
+        self._counts[item.priority] += 1
 
     def discard(self, item: Item) -> bool:
         """Take an item out; False if it is not queued."""
-        entries = self._buckets.get(item.bucket, [])
+        key = item.bucket
+        entries = self._buckets[item.priority].get(key, [])
         position = bisect_left(entries, (item.order,))
         if position == len(entries) or entries[position][1] is not item:
             return False
-        del entries[position]
-        self._length -= 1
-        if not entries:
-            del self._buckets[item.bucket]
+        self._drop(item.priority, key, slice(position, position + 1))
         return True
 
-    def pull(self, now: float) -> Pull | None:
-        """The next batch, from the bucket whose first item is the most urgent; None when nothing is queued."""
-        if not self._buckets:
-            return None
-        key = min(self._buckets, key=lambda key: self._buckets[key][0][0])
-        entries, limit = self._buckets[key], self._limit(key)
-        pull, taken = Pull(key, [], []), 0
-        for _, item in entries:
-            if len(pull.batch) == limit:
-                break
-            expired = item.deadline is not None and item.deadline <= now
-            (pull.expired if expired else pull.batch).append(item)
-            taken += 1
-        del entries[:taken]
-        self._length -= taken
-        if not entries:
-            del self._buckets[key]
-        return pull
-
-    def turns(self, before: Item | None = None) -> Iterator[Turns]:
-        """The batches that what is queued would make now, alike ones together: at most two entries a bucket.
+    def pull(self, now: float, lead: Priority = Priority.INTERACTIVE, company: Company | None = None) -> Pull | None:
+        """The next batch, from the bucket whose first item is the most urgent; None when nothing is queued.
 
         Args:
+            now: the time, on the clock of the items' deadlines.
+            lead: whose most urgent item the batch is formed around, where there is one of this priority. What room is
+                left is filled from the other priority.
+            company: how far a batch that interactive items lead is filled; by default it is.
+        """
+        other = Priority.BULK if lead is Priority.INTERACTIVE else Priority.INTERACTIVE
+        if not self._buckets[lead]:
+            lead, other = other, lead
+        buckets = self._buckets[lead]
+        if not buckets:
+            return None
+        key = min(buckets, key=lambda key: buckets[key][0][0])
+        limit = self._limit(key)
+        pull = Pull(key, [], [])
+        self._take(lead, pull, limit, now)
+        if pull.batch:
+            if lead is Priority.INTERACTIVE and company is not None:
+                limit = min(limit, company(key, len(pull.batch)))
+            self._take(other, pull, limit, now)
+        return pull
+
+    def turns(self, priority: Priority, before: Item | None = None) -> Iterator[Turns]:
+        """The batches that what is queued of a priority would make now, alike ones together: at most two a bucket.
+
+        Args:
+            priority: what is counted.
             before: count only what is more urgent than this item, which itself need not be queued.
         """
-        for key, entries in self._buckets.items():
+        for key, entries in self._buckets[priority].items():
             waiting = len(entries) if before is None else bisect_left(entries, (before.order,))
             full, rest = divmod(waiting, self._limit(key))
             if full:
@@ -166,10 +184,31 @@ class ItemQueue:
 
     def clear(self) -> list[Item]:
         """Take everything out."""
-        items = [item for entries in self._buckets.values() for _, item in entries]
-        self._buckets.clear()
-        self._length = 0
+        items = [item for buckets in self._buckets.values() for entries in buckets.values() for _, item in entries]
+        for priority in Priority:
+            self._buckets[priority].clear()
+            self._counts[priority] = 0
         return items
+
+    def _take(self, priority: Priority, pull: Pull, limit: int, now: float) -> None:
+        """Move items of a priority from the bucket to the batch, until it has ``limit``."""
+        taken = 0
+        for _, item in self._buckets[priority].get(pull.key, ()):
+            if len(pull.batch) >= limit:
+                break
+            expired = item.deadline is not None and item.deadline <= now
+            (pull.expired if expired else pull.batch).append(item)
+            taken += 1
+        if taken:
+            self._drop(priority, pull.key, slice(taken))
+
+    def _drop(self, priority: Priority, key: BucketKey, which: slice) -> None:
+        entries = self._buckets[priority][key]
+        before = len(entries)
+        del entries[which]
+        self._counts[priority] -= before - len(entries)
+        if not entries:
+            del self._buckets[priority][key]
 
     def _limit(self, key: BucketKey) -> int:
         return 1 if key.alone else self._max_batch_size

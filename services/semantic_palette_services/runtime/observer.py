@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from semantic_palette_services.tracing import Span
 
-ShedReason: TypeAlias = Literal["queue_full", "deadline", "drain"]
+ShedReason: TypeAlias = Literal["queue_full", "wait", "deadline", "drain"]
 CancelStage: TypeAlias = Literal["queued", "running"]
 
 

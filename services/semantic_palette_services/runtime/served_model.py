@@ -13,8 +13,11 @@ from semantic_palette.errors import BundleError
 from semantic_palette.manifest import Manifest, ModelEntry
 from semantic_palette.noise import standard_normal
 from semantic_palette.pair import EngineIdentity
+from semantic_palette.priority import Priority
 from semantic_palette_services.bundle_selection import MissingOperationError
-from semantic_palette_services.runtime.batcher import Batcher, Outputs, Room
+from semantic_palette_services.runtime.admission import Room
+from semantic_palette_services.runtime.batch_arrays import Outputs
+from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.engines.base import check_sample
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.item_queue import Arrays
@@ -61,7 +64,7 @@ class ServedModel:
             selection.engine.run,
             executor,
             max_batch_size=selection.choice.best.best_batch_size,
-            max_queue=settings.max_queue,
+            limits=settings.queue_limits,
             name=operation,
             observer=observer,
             run_deterministic=selection.deterministic_engine.run,
@@ -103,9 +106,9 @@ class ServedModel:
         """The noise input of a sample, float32 [Z], by its name; nothing where the model takes none."""
         return {"z": standard_normal(seed, index, stage, (self.latent_size,))} if self.takes("z") else {}
 
-    def reserve(self, count: int) -> AbstractContextManager[Room]:
+    def reserve(self, count: int, priority: Priority = Priority.INTERACTIVE) -> AbstractContextManager[Room]:
         """Keep room in the queue for items that are still to be prepared; see `Batcher.reserve`."""
-        return self.batcher.reserve(count)
+        return self.batcher.reserve(count, priority)
 
     async def infer(
         self,

@@ -6,13 +6,15 @@
 | UnknownClassError | NOT_FOUND | BadRequest, as above |
 | BundleNotFoundError, MissingOperationError | NOT_FOUND | ErrorInfo |
 | BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
-| QueueFullError, TooManyCallsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back in the trailers |
+| QueueFullError, WaitTooLongError, TooManyCallsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back |
 | DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
-| DrainingError, EngineDiedError, StageUnavailableError | UNAVAILABLE | ErrorInfo |
+| EngineDiedError | UNAVAILABLE | RetryInfo; push-back |
+| DrainingError, StageUnavailableError | UNAVAILABLE | ErrorInfo |
 | status of a remote stage | the same | the same |
 | anything else | INTERNAL | an id, which the log has with the exception; never the exception's text |
 
-Every status has an ErrorInfo whose reason is the error's name in capitals, such as QUEUE_FULL.
+Push-back is in the trailers. Every status has an ErrorInfo whose reason is the error's name in capitals, such as
+QUEUE_FULL.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,
     DrainingError,
     EngineDiedError,
-    QueueFullError,
+    OverloadError,
 )
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
     (MissingOperationError, grpc.StatusCode.NOT_FOUND),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
-    (QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (OverloadError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyCallsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (DeadlineUnmetError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (DrainingError, grpc.StatusCode.UNAVAILABLE),
@@ -105,7 +107,7 @@ def _status(
 
 
 def _retry_after(error: Exception) -> float | None:
-    return error.retry_after_seconds if isinstance(error, QueueFullError | TooManyCallsError) else None
+    return error.retry_after_seconds if isinstance(error, OverloadError | TooManyCallsError | EngineDiedError) else None
 
 
 def _details(error: Exception) -> list[Message]:
@@ -119,13 +121,19 @@ def _details(error: Exception) -> list[Message]:
             type="BUNDLE_DIGEST", subject=error.name, description=str(error)
         )
         details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
-    elif isinstance(error, QueueFullError | TooManyCallsError):
-        retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(max(1, round(error.retry_after_seconds * 1000)))
-        subject = error.model if isinstance(error, QueueFullError) else error.what
+    elif isinstance(error, OverloadError | TooManyCallsError):
+        subject = error.model if isinstance(error, OverloadError) else error.what
         quota = error_details_pb2.QuotaFailure.Violation(subject=subject, description=str(error))
-        details += [retry, error_details_pb2.QuotaFailure(violations=[quota])]
+        details += [_retry_info(error.retry_after_seconds), error_details_pb2.QuotaFailure(violations=[quota])]
+    elif isinstance(error, EngineDiedError):
+        details.append(_retry_info(error.retry_after_seconds))
     return details
+
+
+def _retry_info(seconds: float) -> error_details_pb2.RetryInfo:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(max(1, round(seconds * 1000)))
+    return retry
 
 
 def _reason(error: Exception) -> str:

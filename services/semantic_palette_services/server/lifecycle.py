@@ -113,6 +113,7 @@ async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncE
         threads=settings.engine_threads,
         max_batch_size=settings.max_batch_size,
         max_queue=settings.max_queue,
+        max_queue_seconds=settings.max_queue_seconds,
     )
     # What a bundle lacks is told to those who ask for it: few bundles have everything.
     models = [operation for operation in settings.models if operation in files.manifest.models]

@@ -69,7 +69,9 @@ class Metrics:
         self._batch_size = self._histogram("batch_size", "Items in a batch.", _BATCH_SIZES, "model")
         self._queue_depth = self._gauge("queue_depth", "Items that wait.", "model")
         self._inflight_items = self._gauge("inflight_items", "Items accepted and not yet answered.", "model")
-        self._shed = self._counter("shed", "Items refused or dropped: queue_full, deadline, drain.", "model", "reason")
+        self._shed = self._counter(
+            "shed", "Items refused or dropped: queue_full, wait, deadline, drain.", "model", "reason"
+        )
         self._cancelled = self._counter("cancelled", "Items whose caller gave up: queued, running.", "model", "stage")
         self._device_seconds = self._counter("device_busy_seconds", "Time that the device computed.")
         self._load_seconds = self._gauge(

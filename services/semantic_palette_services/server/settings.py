@@ -43,7 +43,10 @@ class ServerSettings(BaseSettings):
     """Most items in a batch."""
 
     max_queue: int = Field(default=512, ge=1)
-    """Most items of one model that may wait."""
+    """Most items of one model that may wait; a quarter of the places is for interactive ones."""
+
+    max_queue_seconds: float = Field(default=30.0, gt=0)
+    """Longest that an interactive item may be expected to wait for its batch; bulk items may wait ten times as long."""
 
     worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
     """Threads for image codecs, exact budgets and rejection sampling."""
