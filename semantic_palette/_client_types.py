@@ -78,13 +78,31 @@ class LayoutBatch:
     layouts: list[GeneratedLayout]
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class StyleReference:
+    """A scene whose look an image shall have: an image and its layout, of the bundle's size both."""
+
+    image: ImageLike
+    layout: LayoutLike
+
+    @classmethod
+    def of(cls, pair: Pair) -> Self:
+        """The look of a pair that a client gave."""
+        return cls(image=pair.decode_image(), layout=pair.labels)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageItem:
-    """A layout to translate; the noise of its appearance depends on (seed, index) alone."""
+    """A layout to translate; the noise of its appearance depends on (seed, index) alone.
+
+    With a bundle of styled images, every class that the reference shows looks as it does there, and the others look as
+    in a training scene that (seed, index) picks. Other bundles take no notice of the reference.
+    """
 
     layout: LayoutLike
     seed: int = 0
     index: int = 0
+    reference: StyleReference | None = None
 
 
 @dataclass(frozen=True, slots=True)

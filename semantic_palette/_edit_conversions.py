@@ -1,4 +1,4 @@
-"""Edits to protobuf messages, and what became of them back. H height, W width."""
+"""Edits and references to protobuf messages, and what became of edits back. H height, W width."""
 
 import io
 import re
@@ -17,13 +17,14 @@ from semantic_palette._client_types import (
     ImageFormat,
     ImageLike,
     RegionLike,
+    StyleReference,
 )
 from semantic_palette.editing import Box, RegionShares
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.layout import check_labels
 from semantic_palette.pair import EditedPair
-from semantic_palette.v1 import common_pb2, factory_service_pb2, layout_service_pb2
+from semantic_palette.v1 import common_pb2, factory_service_pb2, image_service_pb2, layout_service_pb2
 
 _IMAGE_STARTS: "dict[ImageFormat, bytes]" = {
     "png": b"\x89PNG\r\n\x1a\n",
@@ -50,6 +51,16 @@ def image_to_proto(image: ImageLike, field: str) -> common_pb2.Image:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
     return common_pb2.Image(format=common_pb2.IMAGE_FORMAT_PNG, data=buffer.getvalue())
+
+
+def reference_to_proto(reference: StyleReference | None, field: str) -> image_service_pb2.StyleReference | None:
+    """None stays unset: no reference."""
+    if reference is None:
+        return None
+    return image_service_pb2.StyleReference(
+        image=image_to_proto(reference.image, f"{field}.image"),
+        layout=convert.layout_to_proto(reference.layout, f"{field}.layout"),
+    )
 
 
 def region_to_proto(region: RegionLike, field: str) -> common_pb2.Region:

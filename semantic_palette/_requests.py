@@ -83,6 +83,7 @@ def images_request(
                 layout=convert.layout_to_proto(item.layout, f"items[{i}].layout"),
                 seed=_unsigned(f"items[{i}].seed", item.seed),
                 index=_unsigned(f"items[{i}].index", item.index),
+                reference=edits.reference_to_proto(item.reference, f"items[{i}].reference"),
             )
             for i, item in enumerate(items)
         ],

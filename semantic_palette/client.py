@@ -40,6 +40,7 @@ from semantic_palette._client_types import (
     LayoutBatch,
     LayoutItem,
     SampledPalette,
+    StyleReference,
 )
 from semantic_palette._pair_stream import PairStream
 from semantic_palette._retry import RetryPolicy
@@ -84,6 +85,7 @@ __all__ = [
     "RetryPolicy",
     "SampledPalette",
     "ServiceError",
+    "StyleReference",
     "UnavailableError",
 ]
 

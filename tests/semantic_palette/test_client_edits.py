@@ -18,9 +18,11 @@ from semantic_palette.client import (
     EditItem,
     EditSource,
     EncodedImage,
+    ImageItem,
     InvalidRequestError,
     NotFoundError,
     ProtocolError,
+    StyleReference,
 )
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import encode_png
@@ -276,3 +278,25 @@ def test_the_blocking_client_edits_as_the_asynchronous_one():
     assert [pair.label_data for pair in pairs] == [pair.label_data for pair in other_pairs]
     assert [pair.image_data for pair in pairs] == [pair.image_data for pair in other_pairs]
     assert layout.label_data == other_layout.label_data
+
+
+class TestReferences:
+    def test_a_scene_reaches_the_service_with_its_item(self):
+        async def scenario(client, fakes):
+            look = StyleReference(image=PHOTO, layout=encode_png(LABELS))
+            await client.translate_layouts([ImageItem(LABELS, reference=look), ImageItem(LABELS)])
+            return fakes.requests[-1]
+
+        first, second = talk(scenario).items
+        assert first.reference.layout.data == encode_png(LABELS)
+        with Image.open(io.BytesIO(first.reference.image.data)) as image:
+            np.testing.assert_array_equal(np.asarray(image), PHOTO)
+        assert not second.HasField("reference")
+
+    def test_one_that_cannot_be_sent_names_its_field(self):
+        async def scenario(client, fakes):
+            wrong = StyleReference(image=PHOTO[:, :, 0], layout=LABELS)
+            with pytest.raises(InvalidInputError, match=r"items\[1\].reference.image: 'uint8 \[\d+, \d+\]"):
+                await client.translate_layouts([ImageItem(LABELS), ImageItem(LABELS, reference=wrong)])
+
+        talk(scenario)

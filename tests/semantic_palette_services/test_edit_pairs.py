@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny_bundle import EDITING, FACES, Tiny, write_tiny_bundle
 
+from semantic_palette.client import AsyncClient, ImageItem, StyleReference
 from semantic_palette.layout import decode_png, encode_png
 from semantic_palette.noise import standard_normal, uniforms
 from semantic_palette.palette import histogram
@@ -303,6 +304,26 @@ async def test_styled_images_borrow_a_look_by_seed_and_index(
     expected = tiny.styled_image(labels[None], tiny.styles(photo[None], labels[None]))[0].astype(int)
     assert np.abs(drawn[8] - expected).max() <= 1
     np.testing.assert_array_equal(pairs, drawn[6:8])
+
+
+@asynchronous
+async def test_a_client_gives_an_image_the_look_of_a_scene(
+    faces_root: Path, tiny: Tiny, labels: NDArray[np.uint8], photo: NDArray[np.uint8]
+) -> None:
+    other = np.roll(labels, 5, axis=1)
+    look = StyleReference(image=photo, layout=labels)
+    async with serving(faces_root) as (server, _), AsyncClient(server.address) as client:
+        items = [ImageItem(other, reference=look), ImageItem(other)]
+        styled, borrowed_look = (await client.translate_layouts(items, image_format="raw")).images
+        [answer] = [pair async for pair in client.generate_pairs(1, layouts=[labels])]
+        again = [ImageItem(other, reference=StyleReference.of(answer))]
+        [as_made] = (await client.translate_layouts(again, image_format="raw")).images
+    expected = tiny.styled_image(other[None], tiny.styles(photo[None], labels[None]))[0].astype(int)
+    assert np.abs(styled.decode().astype(int) - expected).max() <= 1
+    made = answer.decode_image()
+    expected = tiny.styled_image(other[None], tiny.styles(made[None], labels[None]))[0].astype(int)
+    assert np.abs(as_made.decode().astype(int) - expected).max() <= 1
+    assert styled.data != borrowed_look.data
 
 
 @asynchronous
