@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny_bundle import EDITING, FACES, Tiny, write_tiny_bundle
 
+from semantic_palette import editing
 from semantic_palette.client import AsyncClient, ImageItem, StyleReference
 from semantic_palette.layout import decode_png, encode_png
 from semantic_palette.noise import standard_normal, uniforms
@@ -26,6 +28,8 @@ from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1 import image_service_pb2 as image_pb
 from semantic_palette.v1 import layout_service_pb2 as layout_pb
+from semantic_palette_services.factory import edits as pair_edits
+from semantic_palette_services.layout import edit_operation
 from semantic_palette_services.server.lifecycle import RunningServer
 
 HEIGHT, WIDTH, K = 16, 32, 6
@@ -249,6 +253,32 @@ def borrowed(tiny: Tiny, seed: int, index: int) -> NDArray[np.float32]:
                 styles[k] = tiny.bank_styles[scene, k]
                 break
     return styles
+
+
+@asynchronous
+async def test_whole_frames_are_counted_beside_the_event_loop(
+    plain_root: Path, labels: NDArray[np.uint8], photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, set[int]] = {}
+
+    def watch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watched(*args: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return function(*args)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(editing, "region_palette")
+    watch(edit_operation, "plan_edit")
+    watch(edit_operation, "keep_outside")
+    watch(pair_edits, "frame_palette")
+    watch(pair_edits, "histogram")
+    async with serving(plain_root) as (_, stubs):
+        await edits(stubs, source(labels, photo), count=2)
+    assert set(threads) == {"region_palette", "plan_edit", "keep_outside", "frame_palette", "histogram"}
+    assert threading.get_ident() not in set().union(*threads.values())
 
 
 @asynchronous

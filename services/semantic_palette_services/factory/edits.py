@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from semantic_palette.editing import frame_palette
-from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, PaletteOrigin, Provenance
+from semantic_palette.pair import Adherence, BundleIdentity, EditedPair, EngineIdentity, PaletteOrigin, Provenance
 from semantic_palette.palette import histogram, kl_divergence
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import (
@@ -23,7 +25,6 @@ from semantic_palette_services.factory.stages import (
     ImageTask,
     PinnedBundle,
     StagedEdit,
-    StagedImage,
     Stages,
 )
 from semantic_palette_services.image.style_cache import StyleReference
@@ -71,9 +72,10 @@ class PairEditor:
         )
         with traced("image"):
             staged = await self._stages.image.translate(self._bundle, task, self._deadline)
-        image = await self._pool.run(_compose, source, staged.image, job.image_encoding)
+        num_classes = self._bundle.label_space.num_classes
+        frame = await self._pool.run(_compose, source, edited, staged.image, job.image_encoding, num_classes)
         label_data = await encode_labels_in(self._pool, edited.labels, job.label_encoding)
-        return _pair(self._bundle, job, index, source, edited, label_data, StagedImage(image, staged.engine))
+        return _pair(self._bundle, job, index, source, edited, label_data, frame, staged.engine)
 
     def forget_before(self, index: int) -> None:
         """See `PairMaker.forget_before`; the sources are kept, they come again."""
@@ -82,9 +84,24 @@ class PairEditor:
         """See `PairMaker.close`; nothing is under way that the stream does not know of."""
 
 
-def _compose(source: EditSource, drawn: EncodedImage, encoding: ImageEncoding) -> EncodedImage:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """What is counted and put together over a whole frame: the image, and its palettes ``[K]``."""
+
+    image: EncodedImage
+    requested: NDArray[np.float64]
+    achieved: NDArray[np.float64]
+
+
+def _compose(
+    source: EditSource, edited: StagedEdit, drawn: EncodedImage, encoding: ImageEncoding, num_classes: int
+) -> _Frame:
     pixels: NDArray[np.uint8] = np.frombuffer(drawn.data, dtype=np.uint8).reshape(source.image.shape)
-    return encode_image(np.where(source.mask[:, :, None], pixels, source.image), encoding)
+    return _Frame(
+        image=encode_image(np.where(source.mask[:, :, None], pixels, source.image), encoding),
+        requested=frame_palette(source.labels, source.mask, edited.region.requested),
+        achieved=histogram(edited.labels, num_classes),
+    )
 
 
 def _pair(
@@ -94,7 +111,8 @@ def _pair(
     source: EditSource,
     edited: StagedEdit,
     label_data: bytes,
-    staged: StagedImage,
+    frame: _Frame,
+    image_engine: EngineIdentity,
 ) -> EditedPair:
     provenance = Provenance(
         bundle=BundleIdentity(bundle.name, bundle.version, bundle.digest),
@@ -104,21 +122,19 @@ def _pair(
         deterministic=job.deterministic,
         palette_origin=PaletteOrigin.EDITED,
         layout_engine=edited.engine,
-        image_engine=staged.engine,
+        image_engine=image_engine,
         service_version=SERVICE_VERSION,
         edit=source.origin,
     )
-    requested = frame_palette(source.labels, source.mask, edited.region.requested)
-    achieved = histogram(edited.labels, bundle.label_space.num_classes)
     return EditedPair(
         index=index,
         labels=edited.labels,
         label_data=label_data,
-        image_data=staged.image.data,
-        image_format=staged.image.format,
-        requested=requested,
-        achieved=achieved,
-        kl=float(kl_divergence(requested, achieved)),
+        image_data=frame.image.data,
+        image_format=frame.image.format,
+        requested=frame.requested,
+        achieved=frame.achieved,
+        kl=float(kl_divergence(frame.requested, frame.achieved)),
         provenance=provenance,
         region=edited.region,
     )

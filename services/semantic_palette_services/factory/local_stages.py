@@ -9,6 +9,7 @@ from typing import TypeVar
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence
 from semantic_palette_services.bundle_selection import check_selection
+from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.stages import (
     EditTask,
     ImageTask,
@@ -65,11 +66,12 @@ class LocalPaletteStage:
 
 
 class LocalLayoutStage:
-    """The layout operations of this process."""
+    """The layout operations of this process; edits are planned in `pool`, for that reads whole frames."""
 
-    def __init__(self, operation: LayoutOperation, edits: EditOperation) -> None:
+    def __init__(self, operation: LayoutOperation, edits: EditOperation, pool: WorkerPool) -> None:
         self._operation = operation
         self._edits = edits
+        self._pool = pool
 
     async def generate(self, bundle: PinnedBundle, task: LayoutTask, deadline: float | None) -> StagedLayout:
         """See `LayoutStage.generate`."""
@@ -88,7 +90,7 @@ class LocalLayoutStage:
     async def edit(self, bundle: PinnedBundle, task: EditTask, deadline: float | None) -> StagedEdit:
         """See `LayoutStage.edit`."""
         check_selection(self._edits.bundle, bundle.name, bundle.digest)
-        plan = self._edits.plan(task.labels, task.mask, task.edit)
+        plan = await self._pool.run(self._edits.plan, task.labels, task.mask, task.edit)
         request = EditRequest(task.labels, task.mask, plan, task.seed, task.index)
         edited = await _retry_when_overloaded(
             lambda: self._edits.edit(request, deadline, deterministic=task.deterministic, priority=task.priority)

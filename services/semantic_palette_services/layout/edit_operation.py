@@ -56,7 +56,7 @@ class EditOperation:
         bundle: the bundle.
         models: of which ``editor`` is needed:
             ``(z [Z], labels [H, W], mask [H, W], palette [E]) -> edited [H, W]``.
-        pool: threads to draw noise in.
+        pool: threads to draw noise and to count whole frames in.
         observer: is told about every edit.
     """
 
@@ -143,8 +143,13 @@ class EditOperation:
             "palette": request.plan.palette_E,
         }
         outputs = await self._models["editor"].infer(inputs, deadline, deterministic, room)
-        # The graph promises as much, but a file that somebody else made is no proof.
-        labels = keep_outside(outputs["edited"], request.labels, request.mask)
-        region = RegionShares.of(request.plan, labels, request.mask)
+        # Masks of scattered pixels take milliseconds a frame: too long for the event loop.
+        labels, region = await self._pool.run(_settle, outputs["edited"], request)
         self._observer.layout_edited(region)
         return EditedLayout(labels, region, self.engine(deterministic=deterministic))
+
+
+def _settle(edited_HW: NDArray[np.uint8], request: EditRequest) -> tuple[NDArray[np.uint8], RegionShares]:
+    # The graph promises to keep what is outside, but a file that somebody else made is no proof.
+    labels_HW = keep_outside(edited_HW, request.labels, request.mask)
+    return labels_HW, RegionShares.of(request.plan, labels_HW, request.mask)

@@ -106,7 +106,7 @@ class Services:
             return RemoteLayoutStage(self._channel(address))
         assert self._layout is not None, "settings promise an address or the service"
         assert self._edits is not None, "it comes with the layout service"
-        return LocalLayoutStage(self._layout, self._edits)
+        return LocalLayoutStage(self._layout, self._edits, self._pool)
 
     def _image_stage(self, address: str | None) -> ImageStage:
         if address is not None:
