@@ -29,6 +29,7 @@ from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1 import image_service_pb2 as image_pb
 from semantic_palette.v1 import layout_service_pb2 as layout_pb
 from semantic_palette_services.factory import edits as pair_edits
+from semantic_palette_services.factory import servicer
 from semantic_palette_services.layout import edit_operation
 from semantic_palette_services.server.lifecycle import RunningServer
 
@@ -386,6 +387,28 @@ async def test_the_deadline_of_a_stream_of_edits_is_kept(
                 pass
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await eventually(lambda: sample(server, "semantic_palette_inflight_pairs") == 0)
+
+
+@asynchronous
+async def test_nothing_is_decoded_for_a_stream_that_is_refused(
+    plain_root: Path, labels: NDArray[np.uint8], photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(plain_root, max_streams=1) as (_, stubs):
+        raw = common.IMAGE_FORMAT_RAW
+        first = stubs.factory.EditPairs(
+            pb.EditPairsRequest(count=1_000_000, sources=[source(labels, photo)], image_format=raw)
+        )
+        await first.read()
+        monkeypatch.delattr(servicer.codecs, "layout_from_proto")  # an INTERNAL error for whoever decodes
+        layout = common.LabelMap(data=encode_png(labels))
+        for call in (
+            stubs.factory.EditPairs(pb.EditPairsRequest(count=1, sources=[source(labels, photo)])),
+            stubs.factory.GeneratePairs(pb.GeneratePairsRequest(count=1, layouts=pb.LayoutList(layouts=[layout]))),
+        ):
+            with pytest.raises(aio.AioRpcError) as caught:
+                await call.read()
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        first.cancel()
 
 
 LACKING = {

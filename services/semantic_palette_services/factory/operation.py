@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -84,14 +85,31 @@ class FactoryOperation:
         """
         return await self._stages.palette.pin(name, digest, deadline)
 
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Keep a place for a stream for as long as the context lasts, before what it is made from is decoded.
+
+        Raises:
+            TooManyCallsError: no stream can be added.
+            DrainingError: the server stops.
+        """
+        if self._draining:
+            raise DrainingError("factory")
+        if self._open_streams >= self._limits.max_streams:
+            raise TooManyCallsError("streams of pairs", self._limits.max_streams)
+        self._open_streams += 1
+        try:
+            yield
+        finally:
+            self._open_streams -= 1
+
     def stream(self, bundle: PinnedBundle, job: PairJob, deadline: float | None = None) -> AsyncGenerator[Pair, None]:
-        """Make pairs, in order of index; `Pair.label_data` is encoded as the job says.
+        """Make pairs, in order of index, within `admit`; `Pair.label_data` is encoded as the job says.
 
         Pairs are made ahead of the reader only as far as the window reaches. Closing the iterator gives up every pair
         in the making; close it (``contextlib.aclosing``) wherever it may be left early.
 
         Raises:
-            TooManyCallsError: no stream can be added.
             DrainingError: the server stops; the pairs that were begun have been yielded.
         """
         maker = PairGenerator(self._stages, self._pool, bundle, job, deadline)
@@ -105,11 +123,6 @@ class FactoryOperation:
         return self._stream(maker, job)
 
     async def _stream(self, maker: PairMaker[AnyPair], job: PairJob | EditJob) -> AsyncGenerator[AnyPair, None]:
-        if self._draining:
-            raise DrainingError("factory")
-        if self._open_streams >= self._limits.max_streams:
-            raise TooManyCallsError("streams of pairs", self._limits.max_streams)
-        self._open_streams += 1
         window: deque[asyncio.Task[AnyPair]] = deque()
         started = 0
         try:
@@ -124,7 +137,6 @@ class FactoryOperation:
                 maker.forget_before(pair.index)
                 yield pair
         finally:
-            self._open_streams -= 1
             await cancel_and_wait(window)
             await maker.close()
 

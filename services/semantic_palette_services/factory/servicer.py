@@ -52,10 +52,11 @@ class FactoryServicer(FactoryServiceServicer):
         check_count("count", request.count, self._limits.max_pairs)
         check_range_end(request.first_index, request.count)
         bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
-        job = await self._job(request, bundle)
-        async with aclosing(self._operation.stream(bundle, job, deadline)) as pairs:
-            async for pair in pairs:
-                await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
+        with self._operation.admit():
+            job = await self._job(request, bundle)
+            async with aclosing(self._operation.stream(bundle, job, deadline)) as pairs:
+                async for pair in pairs:
+                    await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
 
     async def EditPairs(  # noqa: N802 - the name of the RPC
         self, request: pb.EditPairsRequest, context: Context
@@ -68,20 +69,12 @@ class FactoryServicer(FactoryServiceServicer):
         # Decoded, they are kept for as long as the stream lasts: no more of them than a message can hold.
         most = self._limits.items_of(bundle.height * bundle.width * 4)
         check_count("sources", len(request.sources), most)
-        job = EditJob(
-            sources=await self._pool.run(_read_sources, request.sources, bundle),
-            count=request.count,
-            seed=request.seed,
-            first_index=request.first_index,
-            deterministic=request.deterministic,
-            label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
-            image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
-            priority=codecs.priority_from_proto(request.priority, Priority.BULK),
-        )
-        async with aclosing(self._operation.edit(bundle, job, deadline)) as pairs:
-            async for pair in pairs:
-                region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
-                await context.write(pb.EditPairsResponse(pair=_pair_to_proto(pair, bundle, job), region=region))
+        with self._operation.admit():
+            job = await self._edit_job(request, bundle)
+            async with aclosing(self._operation.edit(bundle, job, deadline)) as pairs:
+                async for pair in pairs:
+                    region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
+                    await context.write(pb.EditPairsResponse(pair=_pair_to_proto(pair, bundle, job), region=region))
 
     async def _job(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairJob:
         return PairJob(
@@ -90,6 +83,18 @@ class FactoryServicer(FactoryServiceServicer):
             seed=request.seed,
             first_index=request.first_index,
             adherence=codecs.adherence_from_proto(request.adherence),
+            deterministic=request.deterministic,
+            label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
+            image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
+            priority=codecs.priority_from_proto(request.priority, Priority.BULK),
+        )
+
+    async def _edit_job(self, request: pb.EditPairsRequest, bundle: PinnedBundle) -> EditJob:
+        return EditJob(
+            sources=await self._pool.run(_read_sources, request.sources, bundle),
+            count=request.count,
+            seed=request.seed,
+            first_index=request.first_index,
             deterministic=request.deterministic,
             label_encoding=codecs.label_encoding_from_proto(request.label_encoding),
             image_encoding=codecs.image_encoding_from_proto(request.image_format, request.image_quality),
