@@ -64,7 +64,7 @@ def test_where_the_resolution_doubles(doublings: int | None, height: int, width:
 
 @pytest.mark.parametrize(("doublings", "height"), [(7, 128), (-1, 128), (6, 96), (None, 33)])
 def test_doublings_that_do_not_fit_are_errors(doublings: int | None, height: int) -> None:
-    with pytest.raises(InvalidInputError, match=r"generator\.doublings"):
+    with pytest.raises(InvalidInputError, match=r"^image\.generator\.doublings"):
         block_strides(doublings, SceneShape(3, height, 256))
 
 
@@ -131,5 +131,5 @@ class _Affine(torch.nn.Module):
 
 @pytest.mark.parametrize(("height", "halvings"), [(18, 2), (4, 2), (16, 4)])
 def test_a_size_pix2pixhd_cannot_halve_is_an_error(height: int, halvings: int) -> None:
-    with pytest.raises(InvalidInputError, match=r"generator\.halvings"):
+    with pytest.raises(InvalidInputError, match=r"^image\.generator\.halvings"):
         Pix2PixHDGenerator(Pix2PixHDConfig(width=2, halvings=halvings, blocks=1), SceneShape(3, height, 64))

@@ -159,6 +159,22 @@ def test_widths_of_other_generators(generator: dict[str, Any], key: str) -> None
         check_image(with_value(IMAGE, "generator", generator), SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("generator", "key"),
+    [
+        ({"name": "pyramid", "widths": [4] * 6}, "widths"),
+        ({"name": "gaugan", "width": 2, "hidden": 2, "doublings": 5}, "doublings"),
+        ({"name": "sean", "width": 2, "hidden": 2, "doublings": 5}, "doublings"),
+        ({"name": "pix2pixhd", "width": 2, "halvings": 4}, "halvings"),
+    ],
+)
+def test_generators_that_do_not_fit_the_scenes_are_named_as_the_recipe_has_them(
+    generator: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=rf"^image\.generator\.{key}: .*16x32"):
+        check_image(with_value(IMAGE, "generator", generator), SHAPE)
+
+
 def test_the_meta_device_tells_whether_a_generator_grows_and_its_latent() -> None:
     config = with_value(IMAGE, "generator", {"name": "pix2pixhd", "width": 2, "halvings": 1})
     with pytest.raises(InvalidInputError, match=r"^image\.phases\[0\]\.height: 8 .*does not grow"):

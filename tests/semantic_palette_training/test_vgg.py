@@ -68,7 +68,7 @@ def test_a_wrong_digest_is_an_error_that_gives_the_right_one(weights: Perceptual
     wrong = PerceptualConfig(weights=weights.weights, sha256="0" * 64)
     with pytest.raises(InvalidInputError, match=weights.sha256) as caught:
         load_vgg19(wrong)
-    assert caught.value.field == "perceptual.sha256"
+    assert caught.value.field == "image.objective.perceptual.sha256"
 
 
 def test_a_file_is_not_unpickled_before_its_digest_is_checked(weights: PerceptualConfig, tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_what_is_not_vgg19_is_an_error_that_names_the_field(tmp_path: Path, cont
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "0" * 64
     with pytest.raises(InvalidInputError, match="weights") as caught:
         load_vgg19(PerceptualConfig(weights=str(path), sha256=digest))
-    assert caught.value.field == "perceptual.weights"
+    assert caught.value.field == "image.objective.perceptual.weights"

@@ -98,11 +98,11 @@ def block_strides(doublings: int | None, shape: SceneShape) -> list[int]:
     if doublings is None:
         doublings = min(6, min(shape.height, shape.width).bit_length() - 2)
     if not 0 <= doublings <= 6:
-        raise InvalidInputError("generator.doublings", doublings, "0 to 6")
+        raise InvalidInputError("image.generator.doublings", doublings, "0 to 6")
     scale = 2**doublings
     if shape.height % scale or shape.width % scale:
         raise InvalidInputError(
-            "generator.doublings", doublings, f"{shape.height}x{shape.width} is not a multiple of {scale}"
+            "image.generator.doublings", doublings, f"{shape.height}x{shape.width} is not a multiple of {scale}"
         )
     doubled = sorted(_GAP_ORDER[:doublings])
     return [2 ** sum(gap >= block for gap in doubled) for block in range(7)]

@@ -44,7 +44,7 @@ class Pix2PixHDGenerator(LayoutToImage):
         scale = 2**config.halvings
         if shape.height % scale or shape.width % scale or min(shape.height, shape.width) < 2 * scale:
             raise InvalidInputError(
-                "generator.halvings",
+                "image.generator.halvings",
                 config.halvings,
                 f"{shape.height}x{shape.width} must be a multiple of {scale} and at least twice that",
             )

@@ -75,7 +75,9 @@ class PyramidGenerator(LayoutToImage):
         scale = 2 ** (len(config.widths) - 1)
         if shape.height % scale or shape.width % scale:
             raise InvalidInputError(
-                "generator.widths", config.widths, f"{shape.height}x{shape.width} must be a multiple of 2^(levels-1)"
+                "image.generator.widths",
+                config.widths,
+                f"{shape.height}x{shape.width} must be a multiple of 2^(levels-1)",
             )
         self.config = config
         self.latent_size = config.latent_size

@@ -68,17 +68,21 @@ def load_vgg19(config: PerceptualConfig) -> Vgg19Features:
     """
     path = Path(config.weights)
     if not path.is_file():
-        raise InvalidInputError("perceptual.weights", config.weights, "a file with VGG19's weights is expected")
+        raise InvalidInputError(
+            "image.objective.perceptual.weights", config.weights, "a file with VGG19's weights is expected"
+        )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != config.sha256.lower():
-        raise InvalidInputError("perceptual.sha256", config.sha256, f"{path} has the digest {digest}")
+        raise InvalidInputError("image.objective.perceptual.sha256", config.sha256, f"{path} has the digest {digest}")
     network = Vgg19Features()
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         network.load_state_dict({name: state[name] for name in network.state_dict()})
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            "perceptual.weights", config.weights, f"torchvision's state dict of VGG19 is expected ({error})"
+            "image.objective.perceptual.weights",
+            config.weights,
+            f"torchvision's state dict of VGG19 is expected ({error})",
         ) from error
     return network.eval().requires_grad_(False)
