@@ -45,10 +45,11 @@ def layout_generator(conditioning: str = "saa", **options) -> LayoutGenerator:
     return _stirred(LayoutGenerator(config, SHAPE))
 
 
-def editor(budget: str = "region") -> LayoutEditor:
+def editor(budget: str = "region", **options) -> LayoutEditor:
     """Edits 16x32 layouts of 12 classes."""
     torch.manual_seed(1)
-    return _stirred(LayoutEditor(EditorConfig(latent_size=6, widths=(12, 8), spade_hidden=6, budget=budget), SHAPE))
+    config = EditorConfig(latent_size=6, widths=(12, 8), spade_hidden=6, budget=budget, **options)
+    return _stirred(LayoutEditor(config, SHAPE))
 
 
 def image_generator(name: str = "pyramid"):

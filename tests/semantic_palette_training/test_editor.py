@@ -170,6 +170,19 @@ def test_a_fade_starts_at_the_level_below(scores: str) -> None:
     assert torch.equal(ended.soft_BKHW, whole.soft_BKHW)
 
 
+def test_more_sinkhorn_steps_bring_an_edit_nearer_to_its_palette() -> None:
+    z, labels, region = scenes()
+    layout, palette = empty_region(one_hot(labels, CLASSES), region), region_palette(labels, region, CLASSES)
+    palette = palette.flip(1)  # far from what an untrained editor paints
+    one, many = editor(widths=(8,)), editor(widths=(8,), sinkhorn_steps=20)
+    once, often = (network(z, layout, palette)[0].generated for network in (one, many))
+    # Logarithms of omega are the scores but for one number a class and sample, which SAA divides out.
+    scores = once.soft_BKHW.clamp_min(1e-30).log() + once.coverage_BHW.log()[:, None]
+    torch.testing.assert_close(often.soft_BKHW, saa(scores, palette, sinkhorn_steps=20).soft_BKHW, atol=1e-4, rtol=1e-4)
+    first, last = ((made.soft_BKHW.mean(dim=(2, 3)) - palette).abs().sum() for made in (once, often))
+    assert last < 0.3 * first
+
+
 def test_every_parameter_learns() -> None:
     network = editor().train()
     z, labels, region = scenes()

@@ -1,6 +1,7 @@
 """The exported operations and their folded form compute what the networks compute."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from export_runs import (
@@ -12,13 +13,16 @@ from export_runs import (
     editor,
     image_generator,
     layout_generator,
+    write_run,
 )
 from torch import nn
 from torch.nn.utils import parametrize
 
 from semantic_palette_training.export.folding import fold
 from semantic_palette_training.export.modules import LatentImageOperation
+from semantic_palette_training.export.onnx import export_onnx
 from semantic_palette_training.export.operations import editor_operation, image_operations, layout_operations
+from semantic_palette_training.export.sources import read_run
 from semantic_palette_training.models.layers import EqualisedConv2d, EqualisedLinear
 from semantic_palette_training.models.spade import one_hot
 
@@ -87,6 +91,20 @@ def test_an_edit_leaves_what_is_outside_of_the_mask(budget):
     painted = inside & (edited != inputs["labels"])
     assert painted.sum() > 10
     assert np.isin(edited[inside if budget == "region" else painted], [3, 7]).all()
+
+
+def test_an_exported_editor_makes_as_many_sinkhorn_steps_as_it_was_trained_with(tmp_path):
+    inputs = edit_inputs(4)
+    inputs["mask"][:] = 1
+    edits = []
+    for steps in (1, 8):
+        trained = read_run(write_run(tmp_path / f"steps-{steps}", editor=editor(sinkhorn_steps=steps)))
+        operation = editor_operation(trained.models["editor"].network)
+        session = onnxruntime.InferenceSession(export_onnx(operation).SerializeToString())
+        [exported] = session.run(None, inputs)
+        edits.append(operation.run(inputs))
+        assert (exported == edits[-1]).mean() > 0.99
+    assert (edits[0] != edits[1]).any()
 
 
 def test_image_is_scaled_rounded_and_clamped_to_bytes():

@@ -115,3 +115,11 @@ def test_the_papers_schedules_are_its_epochs(name: str) -> None:
         assert recipe.end_to_end.steps * recipe.end_to_end.batch_size / scenes == pytest.approx(200, rel=1e-3)
     if recipe.image is not None and recipe.image.generator.name != "sean":
         assert recipe.image.phases[0].steps * recipe.image.phases[0].batch_size / scenes == pytest.approx(200, rel=1e-3)
+
+
+def test_a_dry_run_takes_the_editors_sinkhorn_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = changed({"editor": {"generator": {"sinkhorn_steps": 3}}}, tmp_path)
+    assert recipe.editor is not None
+    assert recipe.editor.generator.sinkhorn_steps == 3
+    assert run(["train", "--recipe", str(tmp_path / "recipe.yaml"), "--dry-run"]) == 0
+    assert "sinkhorn_steps: 3" in capsys.readouterr().out

@@ -95,6 +95,7 @@ def test_progressive_stages_name_what_is_out_of_range(
     ("key", "value"),
     [
         ("generator.spade_hidden", 0),
+        ("generator.sinkhorn_steps", 0),
         ("novelty_weight", -1.0),
         ("merged_entropy_weight", math.inf),
     ],

@@ -35,6 +35,8 @@ class EditorConfig:
     """Channels of each level, coarsest first; as many levels as widths, the last at the scenes' resolution."""
     spade_hidden: int = 128
     """Hidden channels of every SPADE modulation."""
+    sinkhorn_steps: int = 1
+    """Sweeps of SAA (appendix A): 1 is the paper's, more follow the palette more closely."""
     fusion: bool = True
     """Residual conditional fusion: each level's merged layout becomes features that are added before upsampling."""
     fusion_kernel: int = 1
@@ -48,7 +50,7 @@ class EditorConfig:
 
     def check(self, shape: SceneShape) -> None:
         """Raise an InvalidInputError that names the field when a value is out of range or does not fit the size."""
-        for name in ("latent_size", "spade_hidden"):
+        for name in ("latent_size", "spade_hidden", "sinkhorn_steps"):
             require_at_least(f"editor.generator.{name}", getattr(self, name), 1)
         require_sizes("editor.generator.widths", self.widths)
         if self.fusion_kernel not in (1, 3):
@@ -154,11 +156,11 @@ class LayoutEditor(nn.Module):
         layouts = [sampled_layout(layout_BKHW, 2 ** (last - index)) for index in range(last + 1)]
         x_BCHW = self.base(torch.cat([pixel_norm(z_BZ), palette_BE], dim=1), layouts[0])
         scores_BEHW = at_least_float32(self.to_mask[0](x_BCHW))
-        outputs = [_output(scores_BEHW, palette_BE, layouts[0])]
+        outputs = [self._output(scores_BEHW, palette_BE, layouts[0])]
         for index in range(1, last + 1):
             x_BCHW = self._grow(index, x_BCHW, outputs[-1].merged_BKHW, layouts[index])
             scores_BEHW = self._combine(scores_BEHW, self.to_mask[index](x_BCHW), fade if index == last else 1.0)
-            outputs.append(_output(scores_BEHW, palette_BE, layouts[index]))
+            outputs.append(self._output(scores_BEHW, palette_BE, layouts[index]))
         return outputs
 
     def labels(self, z_BZ: Tensor, labels_BHW: Tensor, mask_BHW: Tensor, palette_BE: Tensor) -> Tensor:
@@ -200,15 +202,14 @@ class LayoutEditor(nn.Module):
             return upsampled + fade * fine_BEHW
         return torch.lerp(upsampled, fine_BEHW, fade)
 
+    def _output(self, scores_BEHW: Tensor, palette_BE: Tensor, layout_BKHW: Tensor) -> EditorOutput:
+        generated = saa(scores_BEHW, palette_BE, sinkhorn_steps=self.config.sinkhorn_steps)
+        return EditorOutput(generated, merge(generated.soft_BKHW, layout_BKHW))
+
 
 def generated_of(outputs: Sequence[EditorOutput]) -> list[SaaOutput]:
     """The generated layouts over K + 1 classes: what the conditional losses are taken of."""
     return [output.generated for output in outputs]
-
-
-def _output(scores_BEHW: Tensor, palette_BE: Tensor, layout_BKHW: Tensor) -> EditorOutput:
-    generated = saa(scores_BEHW, palette_BE)
-    return EditorOutput(generated, merge(generated.soft_BKHW, layout_BKHW))
 
 
 def base_resolution(config: EditorConfig, shape: SceneShape) -> tuple[int, int]:
