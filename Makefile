@@ -19,7 +19,7 @@ PROTOS := $(wildcard protos/semantic_palette/v1/*.proto)
 protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(PROTOS)
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo up test fuzz lint lint-python lint-protos lint-deploy format proto metrics train export bench gpu-check images clean help
+.PHONY: setup demo up test fuzz soak lint lint-python lint-protos lint-deploy format proto metrics train export bench gpu-check images clean help
 
 setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
 
@@ -34,6 +34,9 @@ test: $(READY) ## every test, on as many processes as there are cores; ARGS=-n0 
 
 fuzz: $(READY) ## every RPC with random and mutated messages; ARGS=--minutes=10, see docs/reliability.md
 	PYTHONPATH=tests/semantic_palette_services $(BIN)/python -m fuzz $(ARGS)
+
+soak: $(READY) ## mixed load with faults for 10 minutes; ARGS=--minutes=1, see docs/reliability.md
+	PYTHONPATH=tests/semantic_palette_services $(BIN)/python -m soak $(ARGS)
 
 lint: lint-python lint-protos lint-deploy ## every static check
 

@@ -22,6 +22,7 @@ TARGETS = [
     "up",
     "test",
     "fuzz",
+    "soak",
     "lint",
     "format",
     "proto",

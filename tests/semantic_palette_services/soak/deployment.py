@@ -1,0 +1,96 @@
+"""A distributed deployment on this machine, as deploy/kubernetes has it: a process a pod, replicas behind one name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiny_bundle import EDITING, corrupt, write_tiny_bundle
+
+from soak.pods import Pod, free_ports
+
+_ENVIRONMENT = {"SEMANTIC_PALETTE_DRAIN_GRACE": "60", "OMP_NUM_THREADS": "1"}
+_CORRUPT_VERSION = "3"
+_PODS = 7
+
+
+@dataclass
+class Deployment:
+    """What is soaked.
+
+    Attributes:
+        store: the model store; the bundle "tiny" has versions 1 (active), 2 and 3 (corrupt).
+        palette: the palette service.
+        layouts: two replicas of the layout service. Of these and the next, the second one is what faults befall.
+        images: two replicas of the image service.
+        factories: two replicas of the factory.
+    """
+
+    store: Path
+    palette: Pod
+    layouts: tuple[Pod, Pod]
+    images: tuple[Pod, Pod]
+    factories: tuple[Pod, Pod]
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """All of them."""
+        return (self.palette, *self.layouts, *self.images, *self.factories)
+
+    @property
+    def long_lived(self) -> tuple[Pod, ...]:
+        """Those that nothing befalls."""
+        return (self.palette, self.layouts[0], self.images[0], self.factories[0])
+
+    @property
+    def factory_address(self) -> str:
+        """gRPC target of both factories."""
+        return address_of(self.factories)
+
+    @property
+    def layout_address(self) -> str:
+        """gRPC target of both layout services."""
+        return address_of(self.layouts)
+
+    @property
+    def image_address(self) -> str:
+        """gRPC target of both image services."""
+        return address_of(self.images)
+
+
+def address_of(replicas: tuple[Pod, ...]) -> str:
+    """One target for all replicas, as a headless Service is."""
+    return "ipv4:" + ",".join(f"127.0.0.1:{pod.port}" for pod in replicas)
+
+
+@asynccontextmanager
+async def deployed(folder: Path) -> AsyncIterator[Deployment]:
+    """Write the bundles and start the pods; they are killed at the end."""
+    store = folder / "model_store"
+    write_tiny_bundle(store, models=EDITING)
+    write_tiny_bundle(store, version="2", seed=1, models=EDITING, activate=False)
+    write_tiny_bundle(store, version=_CORRUPT_VERSION, seed=2, models=EDITING, activate=False)
+    corrupt(store / "tiny" / _CORRUPT_VERSION / "image.onnx")
+
+    ports = iter(free_ports(3 * _PODS))
+
+    def pod(name: str, services: str, *more: str) -> Pod:
+        arguments = ("--services", services, "--model-store", str(store), "--engine", "onnxruntime", *more)
+        return Pod(name, [next(ports) for _ in range(3)], folder, arguments, _ENVIRONMENT)
+
+    palette = pod("palette", "palette")
+    layouts = (pod("layout-a", "palette,layout"), pod("layout-b", "palette,layout"))
+    images = (pod("image-a", "palette,image"), pod("image-b", "palette,image"))
+    stages = {"palette": (palette,), "layout": layouts, "image": images}
+    options = [f"--{stage}-address={address_of(replicas)}" for stage, replicas in stages.items()]
+    factories = (pod("factory-a", "palette,factory", *options), pod("factory-b", "palette,factory", *options))
+    deployment = Deployment(store, palette, layouts, images, factories)
+    try:
+        await asyncio.gather(*(pod.start() for pod in deployment.pods))
+        yield deployment
+    finally:
+        for pod_ in deployment.pods:
+            pod_.kill()

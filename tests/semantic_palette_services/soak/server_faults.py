@@ -1,0 +1,58 @@
+"""Servers that are killed, are replaced, or are asked to serve a bundle that is corrupt."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from random import Random
+
+from soak import commands
+from soak.deployment import Deployment
+from soak.ledger import Ledger
+from soak.pods import Pod
+
+_CALLS = "semantic_palette_inflight_requests"
+_LOADED_SECONDS = 60.0
+
+
+async def killed_layout(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """`kill -9` of a replica of the layout service."""
+    await _kill(deployment.layouts[1], ledger, rng)
+
+
+async def killed_image(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """`kill -9` of a replica of the image service."""
+    await _kill(deployment.images[1], ledger, rng)
+
+
+async def killed_factory(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """`kill -9` of a factory: its streams go on with the other."""
+    await _kill(deployment.factories[1], ledger, rng)
+
+
+async def replaced_stage(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """SIGTERM of a replica, as in a rolling update: it finishes what it has accepted and ends with status 0."""
+    pod = rng.choice((deployment.layouts[1], deployment.images[1], deployment.factories[1]))
+    status = await pod.end(signal.SIGTERM)
+    ledger.check(status == 0, f"{pod.name}: ended with status {status} on SIGTERM")
+    await pod.start()
+
+
+async def corrupt_bundle(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """A corrupt version cannot be activated; the version before stays active, and is what a new server serves."""
+    ended = await commands.run("models", "activate", "tiny/3", "--model-store", deployment.store)
+    ledger.check(ended.status != 0 and "image.onnx" in ended.said, f"corrupt bundle: {ended.status}: {ended.said}")
+    active = (deployment.store / "tiny" / "active").read_text().strip()
+    ledger.check(active == "1", f"corrupt bundle: version {active} is active")
+
+
+async def _kill(pod: Pod, ledger: Ledger, rng: Random) -> None:
+    """Kill a pod in the middle of a call, and start it again."""
+    async with asyncio.timeout(_LOADED_SECONDS):
+        while not (calls := sum((await pod.metrics(_CALLS)).values())):
+            await asyncio.sleep(0.005)
+    ledger.counts["calls under way at kills"] += int(calls)
+    status = await pod.end(signal.SIGKILL)
+    ledger.check(status == -9, f"{pod.name}: had ended with status {status} before it was killed")
+    await asyncio.sleep(rng.uniform(0.0, 1.0))
+    await pod.start()
