@@ -145,7 +145,8 @@ def settings(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> list
     result = []
     for pod, container in pods(manifests):
         assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
-        environment = config["data"] | {entry["name"]: entry["value"] for entry in container.get("env", [])}
+        entries = [entry for entry in container["env"] if not entry["name"].startswith("OTEL_")]
+        environment = config["data"] | {entry["name"]: entry["value"] for entry in entries}
         assert {name.removeprefix("SEMANTIC_PALETTE_").lower() for name in environment} <= set(
             ServerSettings.model_fields
         )
@@ -186,6 +187,16 @@ def test_probes_ask_the_health_port_for_its_services(settings: list[tuple[Manife
 def test_pods_have_time_to_drain(settings: list[tuple[Manifest, ServerSettings]]) -> None:
     for pod, chosen in settings:
         assert pod["terminationGracePeriodSeconds"] > chosen.pre_stop_delay + chosen.drain_grace
+
+
+def test_traces_are_told_apart_by_service(manifests: list[Manifest]) -> None:
+    for deployment in of_kind(manifests, "Deployment"):
+        template = deployment["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        (name,) = [entry for entry in container["env"] if entry["name"] == "OTEL_SERVICE_NAME"]
+        label = re.fullmatch(r"metadata\.labels\['(.*)'\]", name["valueFrom"]["fieldRef"]["fieldPath"])
+        assert label is not None
+        assert label[1] in template["metadata"]["labels"]
 
 
 def test_engines_compute_with_as_many_threads_as_the_pod_has_cores(
