@@ -91,16 +91,36 @@ async def test_watching_an_unknown_service_says_so() -> None:
 
 
 @asynchronous
-async def test_a_server_whose_engine_died_is_neither_ready_nor_alive() -> None:
+async def test_without_engines_a_server_is_alive_but_not_ready() -> None:
     health = Health([LAYOUT])
+    health.set_computing(False)
     health.set_ready(True)
+    server, channel = await _serve(health)
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(ask(LAYOUT))
+    assert (await watch.read()).status == NOT_SERVING
+    assert (await stub.Check(ask("liveness"))).status == SERVING
+    health.set_computing(True)
+    assert (await asyncio.wait_for(watch.read(), 5)).status == SERVING
+    health.drain()
+    health.set_computing(False)
+    health.set_computing(True)
+    assert (await stub.Check(ask(""))).status == NOT_SERVING
+    watch.cancel()
+    await channel.close()
+    await server.stop(0)
+
+
+@asynchronous
+async def test_a_server_whose_engines_are_lost_is_not_alive_until_they_are_back() -> None:
+    health = Health([LAYOUT])
     server, channel = await _serve(health)
     stub: Any = health_pb2_grpc.HealthStub(channel)
     watch = stub.Watch(ask("liveness"))
     assert (await watch.read()).status == SERVING
-    health.die()
-    assert (await asyncio.wait_for(watch.read(), 5)).status == NOT_SERVING
-    assert (await stub.Check(ask(""))).status == NOT_SERVING
+    for alive, status in ((False, NOT_SERVING), (True, SERVING)):
+        health.set_alive(alive)
+        assert (await asyncio.wait_for(watch.read(), 5)).status == status
     watch.cancel()
     await channel.close()
     await server.stop(0)

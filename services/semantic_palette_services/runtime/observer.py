@@ -10,6 +10,8 @@ from semantic_palette_services.tracing import Span
 
 ShedReason: TypeAlias = Literal["queue_full", "wait", "deadline", "drain"]
 CancelStage: TypeAlias = Literal["queued", "running"]
+RestartReason: TypeAlias = Literal["died", "hung", "failed"]
+DeviceState: TypeAlias = Literal["up", "down", "lost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +55,16 @@ class BatchObserver(Protocol):
 
     def inflight(self, model: str, delta: int) -> None:
         """An item was accepted (+1), or its caller has been answered or has gone (-1)."""
+
+
+class DeviceObserver(Protocol):
+    """Is told what becomes of a device, in the thread of the event loop; must be quick."""
+
+    def engine_restarted(self, reason: RestartReason) -> None:
+        """A restart begins, because a thread or an engine died or hung, or because the restart before has failed."""
+
+    def device_changed(self, state: DeviceState) -> None:
+        """Engines have died, have been restarted, or cannot be restarted, for all that is known."""
 
 
 class NullObserver:

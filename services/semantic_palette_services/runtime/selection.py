@@ -13,7 +13,9 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +115,13 @@ class Selection:
         choice: why these.
         engine: runs ordinary items.
         deterministic_engine: runs deterministic items.
+        load_again: loads the same engines anew, without checking or measuring them.
     """
 
     choice: EngineChoice
     engine: Engine
     deterministic_engine: Engine
+    load_again: Callable[[], Selection]
 
     def close(self) -> None:
         """Close the engines."""
@@ -163,7 +167,17 @@ def select_engine(
     for key in engines.keys() - {choice.chosen, choice.deterministic}:
         engines[key].close()
     logger.info("%s", choice.explain())
-    return Selection(choice, engines[choice.chosen], engines[choice.deterministic])
+    load = partial(_load_chosen, choice, kinds, path, entry, settings.threads)
+    return Selection(choice, engines[choice.chosen], engines[choice.deterministic], load)
+
+
+def _load_chosen(
+    choice: EngineChoice, kinds: Sequence[EngineKind], path: Path, entry: ModelEntry, threads: int
+) -> Selection:
+    loaders = {kind.key: kind.load for kind in kinds}
+    engines = {key: loaders[key](path, entry, threads) for key in {choice.chosen, choice.deterministic}}
+    load = partial(_load_chosen, choice, kinds, path, entry, threads)
+    return Selection(choice, engines[choice.chosen], engines[choice.deterministic], load)
 
 
 def _try_engine(

@@ -18,7 +18,7 @@ from semantic_palette_services.bundle_selection import MissingOperationError
 from semantic_palette_services.runtime.admission import Room
 from semantic_palette_services.runtime.batch_arrays import Outputs
 from semantic_palette_services.runtime.batcher import Batcher
-from semantic_palette_services.runtime.engines.base import check_sample
+from semantic_palette_services.runtime.engines.base import blank_batch, check_sample
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.observer import BatchObserver
@@ -60,16 +60,24 @@ class ServedModel:
         self.entry = entry
         self.choice: EngineChoice = selection.choice
         self._selection = selection
+        self._executor = executor
+        self._closed = False
         self.batcher = Batcher(
-            selection.engine.run,
+            lambda inputs: self._selection.engine.run(inputs),
             executor,
             max_batch_size=selection.choice.best.best_batch_size,
             limits=settings.queue_limits,
             name=operation,
             observer=observer,
-            run_deterministic=selection.deterministic_engine.run,
+            run_deterministic=lambda inputs: self._selection.deterministic_engine.run(inputs),
             measured_seconds=selection.choice.best.seconds,
         )
+        executor.tenants.add(self)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engines live."""
+        return self.batcher.healthy
 
     @property
     def max_batch_size(self) -> int:
@@ -133,10 +141,33 @@ class ServedModel:
         """
         return self._selection.engine.run(inputs)
 
+    async def reload(self) -> None:
+        """Load the engines again after one, or the device, has died; afterwards the model answers.
+
+        Raises:
+            Exception: it cannot be loaded, or does not answer; the model stays as it is.
+        """
+        await self._executor.run(self._load_again)
+        self.batcher.revive()
+
+    def _load_again(self) -> None:
+        # Freed first, so that they need not fit the device twice; but not under the feet of a thread that hangs.
+        if not self.batcher.engine_in_use:
+            self._selection.close()
+        selection = self._selection.load_again()
+        for engine in (selection.engine, selection.deterministic_engine):
+            engine.run(blank_batch(self.entry.inputs))
+        self._selection = selection
+        if self._closed:
+            selection.close()
+
     async def close(self) -> None:
         """Stop the batcher, then free the engines."""
+        self._closed = True
+        self._executor.tenants.discard(self)
         await self.batcher.close()
-        self._selection.close()
+        if not self.batcher.engine_in_use:
+            self._selection.close()
 
 
 class ServedModels(dict[str, ServedModel]):

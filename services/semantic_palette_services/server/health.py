@@ -28,7 +28,8 @@ class Health(HealthServicer):
     """The health of a server: whether it is ready, and whether it lives.
 
     "", "readiness" and the services say the same: SERVING from when the models are loaded and warm until the server
-    drains. "liveness" is SERVING from the start, and ends when an engine dies, which only a new process can mend.
+    drains, but for the time in which engines that have died are restarted. "liveness" is SERVING from the start, and
+    NOT_SERVING while engines cannot be restarted, which a new process may mend.
 
     Args:
         services: full names of the services.
@@ -36,6 +37,8 @@ class Health(HealthServicer):
 
     def __init__(self, services: Iterable[str]) -> None:
         self._status = dict.fromkeys(("", READINESS, *services), NOT_SERVING) | {LIVENESS: SERVING}
+        self._wanted = False
+        self._computing = True
         self._final = False
         self._ended = False
         self._changed = asyncio.Event()
@@ -47,16 +50,21 @@ class Health(HealthServicer):
 
     def set_ready(self, ready: bool) -> None:
         """Say whether the services serve, and tell every watcher. After `drain` it changes nothing."""
-        if not self._final and ready != self.ready:
-            status = SERVING if ready else NOT_SERVING
-            self._status.update({service: status for service in self._status if service != LIVENESS})
-            self._tell()
+        if not self._final:
+            self._wanted = ready
+            self._update()
 
-    def die(self) -> None:
-        """Neither ready nor alive, for good: an engine has died."""
-        self._status[LIVENESS] = NOT_SERVING
-        self.drain()
-        self._tell()
+    def set_computing(self, computing: bool) -> None:
+        """Say whether the engines live. Without them no service is ready."""
+        self._computing = computing
+        self._update()
+
+    def set_alive(self, alive: bool) -> None:
+        """Say whether the process can go on, or should be replaced."""
+        status = SERVING if alive else NOT_SERVING
+        if status != self._status[LIVENESS]:
+            self._status[LIVENESS] = status
+            self._tell()
 
     def drain(self) -> None:
         """Not ready, for good: the server is stopping."""
@@ -67,6 +75,13 @@ class Health(HealthServicer):
         """End every watch: a server cannot stop while one is open."""
         self._ended = True
         self._tell()
+
+    def _update(self) -> None:
+        ready = self._wanted and self._computing
+        if ready != self.ready:
+            status = SERVING if ready else NOT_SERVING
+            self._status.update({service: status for service in self._status if service != LIVENESS})
+            self._tell()
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

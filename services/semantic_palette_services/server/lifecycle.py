@@ -11,16 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_services.concurrency import WorkerPool
-from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleReference, ModelStore
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
+from semantic_palette_services.server.device import open_device
 from semantic_palette_services.server.health import Health
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.listeners import open_health_port, open_metrics_port, open_public_port
@@ -30,7 +30,6 @@ from semantic_palette_services.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
-_HEARTBEAT_SECONDS = 1.0
 _NEEDS_OTEL = "tracing is there where OpenTelemetry is installed: pip install 'semantic-palette[otel]'"
 
 
@@ -77,12 +76,11 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
             health_port = await open_health_port(settings, health, stack)
         pool = WorkerPool(settings.worker_threads)
         stack.callback(pool.close)
-        bundle = await _load_bundle(settings, metrics, stack) if settings.needs_bundle else None
+        bundle = await _load_bundle(settings, health, metrics, stack) if settings.needs_bundle else None
         services = Services(settings, bundle, pool, metrics)
         stack.push_async_callback(services.close)
         interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
         address = await open_public_port(settings, socket, services, health, interceptor, stack)
-        await _watch_engines(bundle, health, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
         yield RunningServer(address, health_port, metrics_port, bundle, metrics)
@@ -101,13 +99,14 @@ def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> Tracer | No
     return tracer
 
 
-async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> LoadedBundle:
+async def _load_bundle(
+    settings: ServerSettings, health: Health, metrics: Metrics, stack: AsyncExitStack
+) -> LoadedBundle:
     started = time.perf_counter()
     reference = BundleReference.parse(settings.bundle)
     store = ModelStore(settings.model_store)
     files = await asyncio.to_thread(store.open, reference.name, reference.version, digest=reference.digest)
-    executor = DeviceExecutor()
-    stack.push_async_callback(executor.close)
+    executor = open_device(settings, health, metrics, stack)
     runtime = RuntimeSettings(
         engine=settings.engine,
         threads=settings.engine_threads,
@@ -124,26 +123,6 @@ async def _load_bundle(settings: ServerSettings, metrics: Metrics, stack: AsyncE
     stack.push_async_callback(bundle.drain)
     metrics.bundle_loaded(bundle, time.perf_counter() - started)
     return bundle
-
-
-async def _watch_engines(bundle: LoadedBundle | None, health: Health, stack: AsyncExitStack) -> None:
-    if bundle is None:
-        return
-    watch = asyncio.create_task(_die_with(bundle, health))
-
-    async def end() -> None:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-
-    stack.push_async_callback(end)
-
-
-async def _die_with(bundle: LoadedBundle, health: Health) -> None:
-    while bundle.healthy:
-        await asyncio.sleep(_HEARTBEAT_SECONDS)
-    logger.error("an engine has died; this process should be replaced")
-    health.die()
 
 
 async def _leave(pre_stop_delay: float, health: Health) -> None:

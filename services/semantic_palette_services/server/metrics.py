@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from semantic_palette.editing import RegionShares
 from semantic_palette.pair import Adherence
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
-from semantic_palette_services.runtime.observer import CancelStage, ExecutedBatch, ShedReason
+from semantic_palette_services.runtime.observer import CancelStage, ExecutedBatch, RestartReason, ShedReason
 from semantic_palette_services.server.share_collector import ShareCollector
 from semantic_palette_services.tracing import Span, current_span
 
@@ -73,6 +73,9 @@ class Metrics:
             "shed", "Items refused or dropped: queue_full, wait, deadline, drain.", "model", "reason"
         )
         self._cancelled = self._counter("cancelled", "Items whose caller gave up: queued, running.", "model", "stage")
+        self._restarts = self._counter(
+            "engine_restarts", "Restarts of engines, by what was before: died, hung, failed.", "reason"
+        )
         self._device_seconds = self._counter("device_busy_seconds", "Time that the device computed.")
         self._load_seconds = self._gauge(
             "model_load_duration_seconds", "Time to verify, load, check and measure the bundle.", "bundle"
@@ -148,6 +151,10 @@ class Metrics:
     def inflight(self, model: str, delta: int) -> None:
         """See `BatchObserver.inflight`."""
         self._inflight_items.labels(model).inc(delta)
+
+    def engine_restarted(self, reason: RestartReason) -> None:
+        """See `DeviceObserver.engine_restarted`."""
+        self._restarts.labels(reason).inc()
 
     def layout_served(
         self, adherence: Adherence, requested: NDArray[np.float64], achieved: NDArray[np.float64], kl: float

@@ -48,6 +48,10 @@ class ServerSettings(BaseSettings):
     max_queue_seconds: float = Field(default=30.0, gt=0)
     """Longest that an interactive item may be expected to wait for its batch; bulk items may wait ten times as long."""
 
+    engine_hang_seconds: float = Field(default=60.0, ge=0)
+    """Longest that a batch may take before the engines count as hung and are restarted; 0 for any time. To load one may
+    take twenty times as long."""
+
     worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
     """Threads for image codecs, exact budgets and rejection sampling."""
 

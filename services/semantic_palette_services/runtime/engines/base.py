@@ -84,6 +84,13 @@ def check_sample(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]
         _check_array(spec, inputs[spec.name], spec.shape[1:], inputs[spec.name].shape)
 
 
+def blank_batch(specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+    """Inputs of one sample, all zeros, with a batch axis; free axes have length 1."""
+    return {
+        spec.name: np.zeros([1 if isinstance(size, str) else size for size in spec.shape], spec.dtype) for spec in specs
+    }
+
+
 def check_names(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]) -> None:
     """Check that exactly the inputs of the manifest are there.
 
