@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from fuzz.cases import Case, make_case
 from fuzz.methods import Method
 from fuzz.runner import fuzz
 from fuzz.servers import Target, targets
+from fuzz.strangers import approach
 from fuzz.verdict import faults
 
 from semantic_palette.v1 import layout_service_pb2 as layout
@@ -56,6 +59,21 @@ def test_random_and_mutated_messages_neither_crash_nor_hang_nor_are_internal_err
     for method in (method for server in servers for method in server.methods if method.ours):
         assert report.calls[method.path, "OK"], report.lines()
         assert report.calls[method.path, "INVALID_ARGUMENT"], report.lines()
+
+
+def test_strangers_who_speak_no_grpc_leave_no_trace(servers: list[Target]) -> None:
+    server = servers[0]
+    asyncio.run(server.settle())
+    process = server.process
+    descriptors = len(os.listdir(f"/proc/{process.process.pid}/fd"))
+    approach(int(server.address.rpartition(":")[2]), seed=0, visits=64)
+    approach(process.health_port, seed=1, visits=64)
+    approach(process.metrics_port, seed=2, visits=5)  # as many as its backlog holds
+    assert asyncio.run(server.faults()) == []
+    deadline = time.monotonic() + 30.0
+    while len(os.listdir(f"/proc/{process.process.pid}/fd")) > descriptors + 2:
+        assert time.monotonic() < deadline, "connections of strangers are still open"
+        time.sleep(0.1)
 
 
 def test_a_failure_is_found_and_can_be_had_again(tmp_path: Path) -> None:

@@ -9,5 +9,6 @@ cases      a numbered call: method, bytes and how the caller behaves; made from 
 calls      makes a call and says how it ended
 verdict    what is wrong with how a call ended
 servers    the servers under test: whether they live, are healthy, idle again and no larger
+strangers  connections that speak no gRPC
 runner     all of it together
 """

@@ -22,24 +22,33 @@ _PAIRS = 400
 
 async def killed_client(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A `generate` that is killed in the middle leaves whole pairs, and the same command completes them."""
-    seed = rng.randrange(SEEDS)
+    seed, count, enough = rng.randrange(SEEDS), _PAIRS, rng.choice((1, 50, 150))
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "pairs"
-        command = commands.generate(deployment.factory_address, out, _PAIRS, seed)
-        process = await commands.start(*command)
-        enough = rng.choice((1, 50, 150))
-        while process.returncode is None and len(commands.records(out)) < enough:
-            await asyncio.sleep(0.02)
-        if process.returncode is None:
-            process.kill()
-        ended = await commands.end(process)
-        ledger.check(ended.status == -9, f"killed client: ended with {ended.status} before it was killed: {ended.said}")
+        while True:
+            out = Path(folder) / f"{count} pairs"
+            command = commands.generate(deployment.factory_address, out, count, seed)
+            ended = await _run_and_kill(command, out, enough)
+            if ended.status != 0:
+                break
+            count *= 4  # done before it was killed: the next one has more to do
+        ledger.check(ended.status == -9, f"killed client: ended with {ended.status}: {ended.said}")
         left = commands.check_folder(out, seed, ledger, "killed client")
+        ledger.check(enough <= left < count, f"killed client: {left} of {count} pairs are left, {enough} were there")
         ledger.counts["pairs left by killed clients"] += left
         ended = await commands.run(*command)
         ledger.check(ended.status == 0, f"killed client: the same command ended with {ended.status}: {ended.said}")
         total = commands.check_folder(out, seed, ledger, "killed client")
-        ledger.check(total == _PAIRS, f"killed client: {total} of {_PAIRS} pairs after the same command")
+        ledger.check(total == count, f"killed client: {total} of {count} pairs after the same command")
+
+
+async def _run_and_kill(command: tuple[object, ...], out: Path, enough: int) -> commands.Ended:
+    """Run a command and kill it once it has written so many pairs."""
+    process = await commands.start(*command)
+    while process.returncode is None and len(commands.records(out)) < enough:
+        await asyncio.sleep(0.02)
+    if process.returncode is None:
+        process.kill()
+    return await commands.end(process)
 
 
 async def slow_reader(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
