@@ -11,7 +11,7 @@ from rich.table import Table
 
 from semantic_palette.cli._backend import services
 from semantic_palette.cli._edit_source import Change, Subject
-from semantic_palette.cli._run import Target, cancel_on_sigterm, describe, reference_to, store
+from semantic_palette.cli._run import Target, cancel_on_sigterm, check_count, describe, keep_job, reference_to, store
 from semantic_palette.client import AsyncClient, BundleDescription, EditedLayout, InvalidRequestError
 from semantic_palette.editing import RegionShares
 from semantic_palette.label_space import LabelSpace
@@ -76,6 +76,7 @@ def edit_pairs(
     folder, result = PairFolder(out), EditResult()
     started = folder.job_to_continue(job, target.bundle)
     with FolderWriter(folder, lambda record: None) as writer:
+        check_count(count, writer.next_index, out)
         if writer.next_index < count:
             asyncio.run(_write_pairs(subject, change, job, started, folder, writer, target, result))
     return result
@@ -96,8 +97,7 @@ async def _write_pairs(
     assert subject.image is not None, "a layout alone is not a pair"
     async with AsyncExitStack() as stack:
         client, description = await _connect(stack, target, reference)
-        if started is None:
-            StartedJob(job, description.identity, description.label_space).write(folder.job_path)
+        keep_job(job, started, description, folder)
         pairs = client.edit_pairs(
             [change.source(subject, subject.image)],
             job.count - writer.next_index,
@@ -132,6 +132,7 @@ def edit_layouts(
     result = EditResult()
     asked = change.describe(subject) | {"seed": seed, "deterministic": deterministic}
     with LayoutWriter(out, asked, target.bundle) as writer:
+        check_count(count, writer.next_index, out)
         if writer.next_index < count:
             asyncio.run(_write_layouts(subject, change, count, asked, target, writer, result))
     return result

@@ -57,7 +57,7 @@ async def run_job(
 
     Args:
         job: what to make.
-        started: the same job as the folder has it, or None when the folder is new.
+        started: the job that the folder was begun with, or None when the folder is new.
         folder: where `writer` writes.
         writer: an open writer.
         target: which services.
@@ -76,8 +76,7 @@ async def run_job(
     ):
         description = await describe(client, reference)
         _check_names(job, description.label_space)
-        if started is None:
-            StartedJob(job, description.identity, description.label_space).write(folder.job_path)
+        keep_job(job, started, description, folder)
         begun = time.monotonic()
         async with client.generate_pairs(
             job.count - first,
@@ -97,6 +96,22 @@ async def run_job(
                     raise
                 raise FailedPairError(writer.next_index, job.seed, error) from error
         return Written(writer.next_index - first, time.monotonic() - begun, projected)
+
+
+def check_count(count: int, complete: int, out: Path) -> None:
+    """Nothing is thrown away: a folder goes on to more than it holds, not back to less.
+
+    Raises:
+        InvalidInputError: fewer are asked for than the folder holds.
+    """
+    if count < complete:
+        raise InvalidInputError("--count", count, f"{out} holds {complete} already; ask for as many or more")
+
+
+def keep_job(job: Job, started: StartedJob | None, description: BundleDescription, folder: PairFolder) -> None:
+    """Write the job of a folder that is new or goes on to another number of pairs; its bundle stays."""
+    if started is None or started.job != job:
+        StartedJob(job, description.identity, description.label_space).write(folder.job_path)
 
 
 def cancel_on_sigterm() -> None:

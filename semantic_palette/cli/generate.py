@@ -69,7 +69,7 @@ def generate(
     """Generate labelled pairs whose class proportions follow palettes.
 
     Writes labels/ID.png (class ids), images/ID.png and pairs.jsonl (one object a pair) to the folder. Interrupted, it
-    leaves complete pairs only, and the same command continues.
+    leaves complete pairs only, and the same command continues; with a larger --count it makes the rest.
     """
     if address is not None and engine is not None:
         raise InvalidInputError(
@@ -105,13 +105,14 @@ def generate(
 def _fill(job: "Job", started: "StartedJob | None", folder: "PairFolder", target: "Target") -> None:
     from rich.console import Console
 
-    from semantic_palette.cli._run import Written
+    from semantic_palette.cli._run import Written, check_count
     from semantic_palette.cli._summary import Summary
     from semantic_palette.writers.folder import FolderWriter
 
     summary, written = Summary(), Written(0, 0.0, 0)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with FolderWriter(folder, summary.add) as writer:
+        check_count(job.count, writer.next_index, folder.root)
         if writer.next_index >= job.count:
             console.print(f"already complete: {job.count} pairs in {folder.root}")
         else:

@@ -115,7 +115,7 @@ class PairFolder:
         return StartedJob.read(self.job_path)
 
     def job_to_continue(self, job: Job, bundle: str | None) -> StartedJob | None:
-        """Returns the started job when it is the same as `job`, or None when the folder is new.
+        """Returns the started job when `job` makes the same pairs, be it more of them, or None when the folder is new.
 
         Raises:
             InvalidInputError: the folder holds another job; says where they differ. Or `bundle` is no reference.

@@ -24,6 +24,7 @@ class Job:
     """What was asked. Two jobs that are equal make the same pairs of the same bundle."""
 
     count: int
+    """How many pairs. No pair depends on it, so a folder may be continued to another number of them."""
     seed: int
     palettes: list[dict[str, float]] | None = None
     """Shares by class name as they were given; pair i uses palette i modulo their number. None: sampled."""
@@ -40,8 +41,9 @@ class Job:
         return Constraints(self.fixed, self.minimum, self.maximum)
 
     def differences(self, other: Self) -> list[str]:
-        """Says, one phrase a field, where this job (the earlier one) and another differ."""
-        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        """Says, one phrase a field, where the pairs of this job (the earlier one) and of another differ."""
+        named = (f.name for f in fields(self) if f.name != "count")
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in named)
         return [
             f"{name} was {shorten(mine)} and is now {shorten(theirs)}" for name, mine, theirs in pairs if mine != theirs
         ]

@@ -120,6 +120,10 @@ class TestPairs:
         assert "already complete: 3 pairs" in capsys.readouterr().out
         assert edit(out, *command[:-3], "car=0.3", "--count", 3) == 2
         assert "edit was" in capsys.readouterr().err
+        assert edit(out, *command[:-1], 4) == 0
+        assert fakes.requests[-1].first_index == 3
+        assert edit(out, *command[:-1], 2) == 2
+        assert "holds 4 already" in capsys.readouterr().err
 
     def test_an_edited_pair_can_be_edited_again_and_keeps_its_look(self, fakes, folder, tmp_path):
         assert edit(tmp_path / "once", folder, "--pair", 2, *BOX, "--target", "car=0.5", "--seed", 77) == 0
@@ -185,6 +189,8 @@ class TestLayouts:
         assert edit(out, layout, "--target", "car=0.5", "--count", 3) == 0
         assert [item.index for item in fakes.requests[-1].items] == [2]
         assert len(lines(out, "layouts.jsonl")) == 3
+        assert edit(out, layout, "--target", "car=0.5", "--count", 2) == 2
+        assert "holds 3 already" in capsys.readouterr().err
         assert edit(out, layout, "--target", "car=0.6", "--count", 3) == 2
         assert "other edits" in capsys.readouterr().err
 

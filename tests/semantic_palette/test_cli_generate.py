@@ -251,6 +251,36 @@ class TestContinuing:
         assert_one_error_line(capsys, "seed was 0 and is now 1")
         assert content(tmp_path) == before
 
+    @pytest.mark.parametrize("given", [False, True])
+    def test_a_larger_count_makes_the_rest(self, fakes, tmp_path, capsys, given):
+        palettes = palettes_file(tmp_path, [{"sky": 1}, {"road": 0.5, "car": 0.5}, {"car": 1}])
+        options = ("--palettes", palettes) if given else ("--min", "car=0.1")
+        assert generate(tmp_path / "whole", "--count", 7, "--seed", 3, *options) == 0
+        out = tmp_path / "grown"
+        assert generate(out, "--count", 2, "--seed", 3, *options) == 0
+        fakes.requests.clear()
+        assert generate(out, "--count", 7, "--seed", 3, *options) == 0
+        assert "continuing after 2 of 7" in capsys.readouterr().out
+        assert (fakes.requests[-1].first_index, fakes.requests[-1].count) == (2, 5)
+        assert fakes.started[-1][1] == f"fake/1@{DIGEST}"
+        assert content(out) == content(tmp_path / "whole")
+
+    def test_a_smaller_count_than_the_folder_holds_is_refused(self, fakes, tmp_path, capsys):
+        assert generate(tmp_path, "--count", 3) == 0
+        before = content(tmp_path)
+        capsys.readouterr()
+        assert generate(tmp_path, "--count", 2) == 2
+        assert_one_error_line(capsys, "holds 3 already; ask for as many or more")
+        assert content(tmp_path) == before
+
+    def test_a_larger_count_that_is_refused_leaves_the_folder_as_it_was(self, fakes, tmp_path, capsys):
+        assert generate(tmp_path, "--count", 2) == 0
+        fakes.faults = [None, Fault(grpc.StatusCode.INVALID_ARGUMENT, "count: too many")]
+        assert generate(tmp_path, "--count", 1000) == 2
+        capsys.readouterr()
+        assert generate(tmp_path, "--count", 2) == 0
+        assert "already complete: 2 pairs" in capsys.readouterr().out
+
     def test_a_command_that_was_refused_can_be_corrected_in_the_same_folder(self, fakes, tmp_path):
         assert generate(tmp_path, "--count", 2, "--min", "dragon=0.1") == 2
         fakes.faults = [None, Fault(grpc.StatusCode.INVALID_ARGUMENT, "count: too many")]

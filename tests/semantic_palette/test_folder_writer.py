@@ -126,7 +126,6 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"count": 5}, "count was 4 and is now 5"),
         ({"seed": 1}, "seed was 9 and is now 1"),
         ({"minimum": {}}, "minimum was {'car': 0.1} and is now {}"),
         ({"adherence": "exact"}, "adherence was 'natural' and is now 'exact'"),
@@ -138,6 +137,12 @@ def test_another_job_in_the_same_folder_is_refused_and_says_why(tmp_path, change
     with pytest.raises(InvalidInputError) as caught:
         PairFolder(tmp_path).job_to_continue(dataclasses.replace(JOB, **change), None)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_another_number_of_the_same_pairs_is_no_other_job(tmp_path, count):
+    started_folder(tmp_path)
+    assert PairFolder(tmp_path).job_to_continue(dataclasses.replace(JOB, count=count), None) == STARTED
 
 
 def test_another_bundle_is_another_job(tmp_path):
