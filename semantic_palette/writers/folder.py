@@ -28,6 +28,8 @@ from semantic_palette.writers.job import FolderError, Job, StartedJob
 from semantic_palette.writers.layouts import LAYOUTS_INDEX, PAIRS_INDEX
 
 _FOLDERS = ("labels", "images")
+_OPTIONAL = {"palette_origin", "edit"}
+"""Keys that not every line has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class PairRecord:
     bundle_digest: str
     engine: str
     """Engine and precision such as "openvino-bf16"; of layout and image, joined by "+", where they differ."""
+    palette_origin: str | None = None
+    """Where the requested palette came from, a `PaletteOrigin`; None in lines that were written before there was this
+    key."""
     edit: dict[str, Any] | None = None
     """Of edited pairs only: what was edited, how, and what became of the region; see `describe_edit`."""
 
@@ -69,13 +74,12 @@ class PairRecord:
             bundle=pair.provenance.bundle.name,
             bundle_digest=pair.provenance.bundle.digest,
             engine=_engine(pair.provenance),
+            palette_origin=pair.provenance.palette_origin.value,
             edit=describe_edit(pair, space) if isinstance(pair, EditedPair) else None,
         )
 
     def to_line(self) -> bytes:
-        data = asdict(self)
-        if self.edit is None:
-            del data["edit"]
+        data = {key: value for key, value in asdict(self).items() if key not in _OPTIONAL or value is not None}
         return json.dumps(data).encode() + b"\n"
 
     @classmethod
@@ -87,7 +91,7 @@ class PairRecord:
             data = json.loads(line)
         except ValueError:
             return None
-        if not isinstance(data, dict) or set(data) | {"edit"} != {f.name for f in fields(cls)}:
+        if not isinstance(data, dict) or set(data) | _OPTIONAL != {f.name for f in fields(cls)}:
             return None
         return cls(**data)
 

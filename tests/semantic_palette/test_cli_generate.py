@@ -19,7 +19,7 @@ from semantic_palette.cli import _backend
 from semantic_palette.cli.main import run
 from semantic_palette.palette import histogram
 
-KEYS = "id seed requested achieved kl label image bundle bundle_digest engine"
+KEYS = "id seed requested achieved kl label image bundle bundle_digest engine palette_origin"
 
 
 @dataclass

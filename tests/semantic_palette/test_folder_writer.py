@@ -11,7 +11,7 @@ from fake_services import DIGEST, SPACE, fake_pair
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import decode_png
-from semantic_palette.pair import BundleIdentity, EngineIdentity
+from semantic_palette.pair import BundleIdentity, EngineIdentity, PaletteOrigin
 from semantic_palette.writers.folder import FolderWriter, PairFolder, PairRecord
 from semantic_palette.writers.job import FolderError, Job, StartedJob
 
@@ -40,7 +40,7 @@ def test_a_line_has_the_contracts_keys_and_every_class(tmp_path):
     write(tmp_path, 0, 1)
     lines = (tmp_path / "pairs.jsonl").read_text().splitlines()
     line = json.loads(lines[1])
-    assert " ".join(line) == "id seed requested achieved kl label image bundle bundle_digest engine"
+    assert " ".join(line) == "id seed requested achieved kl label image bundle bundle_digest engine palette_origin"
     assert (line["id"], line["label"], line["image"]) == ("000001", "labels/000001.png", "images/000001.png")
     assert (line["seed"], line["bundle"], line["bundle_digest"], line["engine"]) == (9, "fake", DIGEST, "fake-fp32")
     pair = fake_pair(1, seed=9)
@@ -49,6 +49,29 @@ def test_a_line_has_the_contracts_keys_and_every_class(tmp_path):
         assert list(line[key].values()) == palette.tolist()
     np.testing.assert_array_equal(decode_png((tmp_path / line["label"]).read_bytes(), 12), pair.labels)
     assert (tmp_path / line["image"]).read_bytes() == pair.image_data
+
+
+def test_a_line_says_where_its_palette_came_from(tmp_path):
+    made = [fake_pair(index) for index in range(2)]
+    projected = dataclasses.replace(made[1].provenance, palette_origin=PaletteOrigin.PROJECTED)
+    with FolderWriter(PairFolder(tmp_path), lambda record: None) as writer:
+        writer.write([made[0], dataclasses.replace(made[1], provenance=projected)], SPACE)
+    assert [record.palette_origin for record in PairFolder(tmp_path).records()] == ["sampled", "projected"]
+
+
+def test_a_folder_from_before_lines_said_so_is_read_and_continued(tmp_path):
+    write(tmp_path, 0, 1)
+    index = tmp_path / "pairs.jsonl"
+    old = [json.loads(line) for line in index.read_text().splitlines()]
+    for line in old:
+        del line["palette_origin"]
+    before = "".join(json.dumps(line) + "\n" for line in old)
+    index.write_text(before)
+    assert reopen(tmp_path) == (2, ["000000", "000001"])
+    write(tmp_path, 2)
+    assert index.read_text().startswith(before)
+    origins = [record.palette_origin for record in PairFolder(tmp_path).records()]
+    assert origins == [None, None, "sampled"]
 
 
 def test_engines_that_differ_are_both_named():

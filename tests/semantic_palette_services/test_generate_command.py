@@ -20,7 +20,7 @@ from semantic_palette.label_space import LabelSpace
 from semantic_palette.palette import histogram, kl_divergence, palette_from_shares
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 
-KEYS = "id seed requested achieved kl label image bundle bundle_digest engine"
+KEYS = "id seed requested achieved kl label image bundle bundle_digest engine palette_origin"
 PALETTES = [{"road": 0.5, "sky": 0.3, "car": 0.2}, {"building": 0.333, "road": 0.333, "tree": 0.334}]
 NUM_PIXELS = 16 * 32
 
