@@ -70,6 +70,23 @@ def test_a_gradient_that_nobody_asked_for_is_not_computed(monkeypatch: pytest.Mo
     torch.autograd.grad(convolution(x, weight * 1.0, bias, (1, 1), 1).sum(), x)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_torch_without_the_private_call_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    def penalty() -> list[torch.Tensor]:
+        x, weight, bias = tensors(torch.float32, channels=8, out=8, size=16)
+        y = convolution(x, weight * 1.0, bias, (1, 1), 1)
+        (gradient,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
+        return [gradient, *torch.autograd.grad(gradient.square().sum(), (x, weight, bias))]
+
+    if fast:
+        monkeypatch.setattr(winograd, "_LEAST_CHANNELS", 2)
+        monkeypatch.setattr(winograd, "_LEAST_TILES", 1)
+    with_it = penalty()
+    monkeypatch.delattr(torch._C, "_will_engine_execute_node")
+    for ours, expected in zip(penalty(), with_it, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+
+
 class FlopCounter(torch.utils._python_dispatch.TorchDispatchMode):
     """torch's own counts, without the hooks on modules that gradients inside a loss do not allow."""
 

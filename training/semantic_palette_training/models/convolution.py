@@ -113,7 +113,12 @@ def _wanted(ctx: Any, index: int) -> bool:
     node = ctx.next_functions[index][0]
     if node is None:
         return False
+    # torch has no public call that tells which nodes a pass will reach; its own hooks on several gradients
+    # use this one. A release without it costs time alone: what nobody asked for is computed and thrown away.
+    will_execute = getattr(torch._C, "_will_engine_execute_node", None)
+    if will_execute is None:
+        return True
     try:
-        return bool(torch._C._will_engine_execute_node(node))
+        return bool(will_execute(node))
     except RuntimeError:  # A leaf, in a pass to chosen inputs.
         return True
