@@ -8,7 +8,7 @@ from typing import Any, Self
 from semantic_palette import _conversions as convert
 from semantic_palette import _edit_conversions as edits
 from semantic_palette import _requests as requests
-from semantic_palette._channel import Connection, open_channel
+from semantic_palette._channel import Connection
 from semantic_palette._client_types import (
     BundleDescription,
     EditBatch,
@@ -28,8 +28,8 @@ from semantic_palette._retry import Attempts, RetryPolicy, call_unary
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette._trace_context import trace_metadata
 from semantic_palette.constraints import Constraints
+from semantic_palette.credentials import Credentials
 from semantic_palette.errors import InvalidInputError
-from semantic_palette.grpc_conventions import channel_target
 from semantic_palette.pair import Adherence, EditedPair, Pair
 from semantic_palette.priority import Priority
 
@@ -43,13 +43,22 @@ class AsyncClient:
         address: `HOST:PORT`, or a gRPC target such as `unix:/path`.
         timeout: seconds for each call, retries included. Default: none. Streams have a timeout of their own.
         retry: when and how often a failed call is tried again.
+        credentials: the token and the TLS of the connection. Default: neither.
 
     Raises:
-        InvalidInputError: the address cannot be one.
+        InvalidInputError: the address cannot be one, or a token would cross a network to it in plaintext.
     """
 
-    def __init__(self, address: str, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> None:
-        channel_target(address)
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._credentials = credentials or Credentials()
+        self._credentials.check(address)
         self._address = address
         self._timeout = requests.check_timeout(timeout)
         self._retry = retry or RetryPolicy()
@@ -335,5 +344,5 @@ class AsyncClient:
         if self._closed:
             raise ClientClosedError("the client is closed")
         if self._opened is None:  # not in __init__: a channel belongs to the running event loop
-            self._opened = Connection(open_channel(self._address))
+            self._opened = Connection(self._address, self._credentials)
         return self._opened

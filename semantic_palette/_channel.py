@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import grpc.aio
-
-from semantic_palette.grpc_conventions import CONNECTION_OPTIONS, channel_target
+from semantic_palette.credentials import AuthorisedChannel, Credentials
+from semantic_palette.grpc_conventions import CONNECTION_OPTIONS
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceStub
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceStub
@@ -22,15 +21,22 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
 )
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Opens a plaintext channel; connections are made by the first call."""
-    return grpc.aio.insecure_channel(channel_target(address), options=_OPTIONS)
-
-
 class Connection:
-    """A channel and the stubs of the four services on it. Their generated code carries no types, hence Any."""
+    """A channel and the stubs of the four services on it. Their generated code carries no types, hence Any.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.channel = channel
+    Connections are made by the first call.
+
+    Args:
+        address: `HOST:PORT` or a gRPC target.
+        credentials: of every call. Default: none.
+
+    Raises:
+        InvalidInputError: see `Credentials.open_channel`.
+    """
+
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
+        credentials = credentials or Credentials()
+        self.channel = credentials.open_channel(address, _OPTIONS)
+        authorised = AuthorisedChannel(self.channel, credentials.metadata())
         kinds: tuple[Any, ...] = (PaletteServiceStub, LayoutServiceStub, ImageServiceStub, FactoryServiceStub)
-        self.palette, self.layout, self.image, self.factory = (kind(channel) for kind in kinds)
+        self.palette, self.layout, self.image, self.factory = (kind(authorised) for kind in kinds)

@@ -83,6 +83,14 @@ class BundleMismatchError(ServiceError):
     """The service does not serve the bundle digest that the request is pinned to."""
 
 
+class UnauthenticatedError(ServiceError):
+    """The service asks for a token, and knows not the one that was sent, if any."""
+
+
+class PermissionDeniedError(ServiceError):
+    """The token is known, and not good for the call."""
+
+
 class OverloadedError(ServiceError):
     """The service's queue was full at every attempt; `retry_after` is its last hint in seconds, or None."""
 
@@ -110,6 +118,8 @@ class DeadlineError(ServiceError, TimeoutError):
 _BY_CODE: dict[grpc.StatusCode, type[ServiceError]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.FAILED_PRECONDITION: BundleMismatchError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
 }

@@ -28,6 +28,7 @@ from semantic_palette._pair_stream import PairStream, StreamedPair
 from semantic_palette._retry import RetryPolicy
 from semantic_palette._service_errors import ClientClosedError
 from semantic_palette.constraints import Constraints
+from semantic_palette.credentials import Credentials
 from semantic_palette.pair import Adherence, EditedPair, Pair
 from semantic_palette.priority import Priority
 
@@ -151,8 +152,15 @@ class Client:
     A client may be shared by threads; it does not survive a fork.
     """
 
-    def __init__(self, address: str, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> None:
-        self._client = AsyncClient(address, timeout=timeout, retry=retry)
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._client = AsyncClient(address, timeout=timeout, retry=retry, credentials=credentials)
         self._thread = _LoopThread()
         self._finalizer = weakref.finalize(self, _close, self._thread, self._client)
 

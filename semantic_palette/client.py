@@ -7,6 +7,8 @@
         for pair in client.edit_pairs([EditSource.of(pair, target={"car": 0.2}, region=box)], 10):
             ...
 
+Servers that ask for tokens or use TLS: `Client(address, credentials=Credentials(token=..., ca="ca.pem"))`.
+
 UNAVAILABLE and RESOURCE_EXHAUSTED are retried (`RetryPolicy`) no earlier than the service asks; a stream that breaks
 goes on from the first missing pair, on the same bundle. What was abandoned is cancelled.
 
@@ -19,6 +21,8 @@ SemanticPaletteError
         InvalidRequestError      INVALID_ARGUMENT, OUT_OF_RANGE
         NotFoundError            NOT_FOUND: unknown bundle or class, or a bundle that cannot do what was asked
         BundleMismatchError      FAILED_PRECONDITION: the bundle digest that was asked for is not served
+        UnauthenticatedError     UNAUTHENTICATED: no token, or one that the service does not know
+        PermissionDeniedError    PERMISSION_DENIED: the token is not good for the call
         OverloadedError          RESOURCE_EXHAUSTED after the last attempt; `retry_after` is the service's hint
         UnavailableError         UNAVAILABLE after the last attempt
         DeadlineError            DEADLINE_EXCEEDED (also a TimeoutError)
@@ -52,11 +56,14 @@ from semantic_palette._service_errors import (
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     ProtocolError,
     ServiceError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from semantic_palette._sync_client import Client, PairIterator
+from semantic_palette.credentials import Credentials
 
 __all__ = [
     "AsyncClient",
@@ -64,6 +71,7 @@ __all__ = [
     "BundleMismatchError",
     "Client",
     "ClientClosedError",
+    "Credentials",
     "DeadlineError",
     "EditBatch",
     "EditItem",
@@ -81,11 +89,13 @@ __all__ = [
     "OverloadedError",
     "PairIterator",
     "PairStream",
+    "PermissionDeniedError",
     "ProtocolError",
     "RetryPolicy",
     "SampledPalette",
     "ServiceError",
     "StyleReference",
+    "UnauthenticatedError",
     "UnavailableError",
 ]
 

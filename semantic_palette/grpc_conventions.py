@@ -1,5 +1,6 @@
 """What clients and services agree on about gRPC itself: limits, keepalive, trailers and the form of addresses."""
 
+import ipaddress
 import re
 
 from semantic_palette.errors import InvalidInputError
@@ -40,3 +41,21 @@ def channel_target(address: str) -> str:
     if match is None or not 0 < int(match[2]) < 65536:
         raise InvalidInputError("address", address, "HOST:PORT with a port from 1 to 65535, or unix:/path")
     return f"dns:///{address}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address (`[::1]` or `::1`) is this machine's own, which nobody else can listen to."""
+    host = host.strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def stays_on_machine(address: str) -> bool:
+    """Whether calls to an address, as `channel_target` takes it, stay on this machine: on a socket or the loopback."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    scheme = next((scheme for scheme in _SCHEMES if address.startswith(scheme)), "")
+    hosts = address.removeprefix(scheme).rpartition("/")[2].split(",")
+    return all(is_loopback(host.rpartition(":")[0] or host) for host in hosts)

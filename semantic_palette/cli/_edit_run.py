@@ -200,5 +200,5 @@ async def _connect(
     stack: AsyncExitStack, target: Target, reference: str | None
 ) -> tuple[AsyncClient, BundleDescription]:
     address = await stack.enter_async_context(services(target.address, target.model_store, reference, target.engine))
-    client = await stack.enter_async_context(AsyncClient(address))
+    client = await stack.enter_async_context(target.client(address))
     return client, await describe(client, reference)

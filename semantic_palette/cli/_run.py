@@ -13,7 +13,7 @@ from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.cli._backend import services
 from semantic_palette.cli._errors import FailedPairError
 from semantic_palette.cli._inputs import palette_field
-from semantic_palette.client import AsyncClient, BundleDescription, ServiceError
+from semantic_palette.client import AsyncClient, BundleDescription, Credentials, ServiceError
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import BundleIdentity, Pair, PaletteOrigin
@@ -33,6 +33,12 @@ class Target:
     model_store: Path
     bundle: str | None
     engine: str
+    credentials: Credentials
+    """Of the connection to the address; services of this process ask for none."""
+
+    def client(self, address: str) -> AsyncClient:
+        """A client of these services at the address that they have."""
+        return AsyncClient(address, credentials=None if self.address is None else self.credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ async def run_job(
     first = writer.next_index
     async with (
         services(target.address, target.model_store, reference, target.engine) as address,
-        AsyncClient(address) as client,
+        target.client(address) as client,
     ):
         description = await describe(client, reference)
         _check_names(job, description.label_space)

@@ -8,6 +8,14 @@ import typer
 
 from semantic_palette.cli._errors import INTERRUPTED
 from semantic_palette.cli._inputs import parse_box, parse_changes, parse_shares
+from semantic_palette.cli.connection import (
+    CaOption,
+    CertificateOption,
+    KeyOption,
+    PlaintextTokenOption,
+    TokenFileOption,
+    connection,
+)
 from semantic_palette.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -62,6 +70,11 @@ def edit(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where the services are. Default: they are started in this process."),
     ] = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plaintext_token: PlaintextTokenOption = False,
     bundle: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +107,13 @@ def edit(
 
     subject = read_subject(source, pair, labels, image)
     reference = bundle if bundle is not None else subject.bundle
-    services = Target(address=address, model_store=model_store, bundle=reference, engine=engine or "auto")
+    services = Target(
+        address=address,
+        model_store=model_store,
+        bundle=reference,
+        engine=engine or "auto",
+        credentials=connection(token_file, ca, certificate, key, plaintext_token),
+    )
     seed = subject.seed if seed is None else seed
     try:
         _edit(subject, change, out, count, seed, deterministic, services)

@@ -8,6 +8,14 @@ import typer
 
 from semantic_palette.cli._errors import INTERRUPTED
 from semantic_palette.cli._inputs import parse_shares, read_palettes
+from semantic_palette.cli.connection import (
+    CaOption,
+    CertificateOption,
+    KeyOption,
+    PlaintextTokenOption,
+    TokenFileOption,
+    connection,
+)
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.pair import Adherence
 
@@ -55,6 +63,11 @@ def generate(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where the services are. Default: they are started in this process."),
     ] = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plaintext_token: PlaintextTokenOption = False,
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME[/VERSION][@SHA256]", help="Default: the services' default bundle.")
     ] = None,
@@ -97,9 +110,14 @@ def generate(
     )
     folder = PairFolder(out)
     started = folder.job_to_continue(job, bundle)
-    _fill(
-        job, started, folder, Target(address=address, model_store=model_store, bundle=bundle, engine=engine or "auto")
+    target = Target(
+        address=address,
+        model_store=model_store,
+        bundle=bundle,
+        engine=engine or "auto",
+        credentials=connection(token_file, ca, certificate, key, plaintext_token),
     )
+    _fill(job, started, folder, target)
 
 
 def _fill(job: "Job", started: "StartedJob | None", folder: "PairFolder", target: "Target") -> None:

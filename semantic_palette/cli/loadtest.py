@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semantic_palette.cli._errors import FAILURE
+from semantic_palette.cli.connection import (
+    CaOption,
+    CertificateOption,
+    KeyOption,
+    PlaintextTokenOption,
+    TokenFileOption,
+    connection,
+)
 from semantic_palette.pair import Adherence
 
 if TYPE_CHECKING:
@@ -22,6 +30,11 @@ _REFUSALS = {"INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNA
 def loadtest(
     workload: Annotated[str, typer.Argument(help="layouts, images or pairs.")],
     address: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the services are.")] = "127.0.0.1:50051",
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plaintext_token: PlaintextTokenOption = False,
     rate: Annotated[float, typer.Option(help="Mean calls a second; the first rate of --find-saturation.")] = 10.0,
     duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 30.0,
     warmup: Annotated[float, typer.Option(help="Seconds of the same load before that.")] = 3.0,
@@ -63,12 +76,13 @@ def loadtest(
         cancel_fraction=cancel_fraction,
         poison_fraction=poison_fraction,
     )
+    credentials = connection(token_file, ca, certificate, key, plaintext_token)
     if search:
-        saturation = asyncio.run(search_saturation(address, content, load, bundle))
+        saturation = asyncio.run(search_saturation(address, content, load, bundle, credentials))
         reports = [report for _, report in saturation.steps]
         _print_saturation(saturation, as_json)
     else:
-        reports = [asyncio.run(run_load_test(address, content, load, bundle))]
+        reports = [asyncio.run(run_load_test(address, content, load, bundle, credentials))]
         _print_report(reports[0], as_json)
     if not all(keeps_its_word(report) for report in reports):
         raise typer.Exit(FAILURE)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from semantic_palette._channel import Connection, open_channel
+from semantic_palette._channel import Connection
 from semantic_palette._service_errors import service_error
+from semantic_palette.credentials import Credentials
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.loadtest.arrivals import check_load, poisson_arrivals
 from semantic_palette.loadtest.report import Report, summarise
@@ -57,25 +58,29 @@ async def measure(send: Send, load: Load, rate: float) -> Report:
     return summarise(recorder.outcomes, load.seconds, start=load.warmup, deadline=load.deadline)
 
 
-async def run_load_test(address: str, content: Content, load: Load, bundle: str | None = None) -> Report:
+async def run_load_test(
+    address: str, content: Content, load: Load, bundle: str | None = None, credentials: Credentials | None = None
+) -> Report:
     """Measures services at one rate.
 
     Raises:
         ServiceError: the services do not answer before the load begins.
         InvalidInputError: an argument is out of range.
     """
-    async with _Session(address) as session:
+    async with _Session(address, credentials) as session:
         return await measure(await session.prepare(content, bundle, load.seed), load, load.rate)
 
 
-async def search_saturation(address: str, content: Content, load: Load, bundle: str | None = None) -> Saturation:
+async def search_saturation(
+    address: str, content: Content, load: Load, bundle: str | None = None, credentials: Credentials | None = None
+) -> Saturation:
     """Searches for the rate at which services saturate, from `load.rate` on.
 
     Raises:
         ServiceError: the services do not answer before the load begins.
         InvalidInputError: an argument is out of range.
     """
-    async with _Session(address) as session:
+    async with _Session(address, credentials) as session:
         send = await session.prepare(content, bundle, load.seed)
         return await find_saturation(lambda rate: measure(send, load, rate), start=load.rate)
 
@@ -83,11 +88,12 @@ async def search_saturation(address: str, content: Content, load: Load, bundle: 
 class _Session:
     """A connection for the time of a test."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None) -> None:
         self._address = address
+        self._credentials = credentials
 
     async def __aenter__(self) -> "_Session":
-        self._connection = Connection(open_channel(self._address))
+        self._connection = Connection(self._address, self._credentials)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -36,6 +36,11 @@ async def start(model_store: Path, bundle: str | None, engine: str = "auto") -> 
         palette_address=None,
         layout_address=None,
         image_address=None,
+        # Of servers that listen to a network: who may open the socket is up to the file system.
+        tls_certificate=None,
+        tls_key=None,
+        tls_client_ca=None,
+        auth_tokens=None,
         pre_stop_delay=0.0,
     )
     with tempfile.TemporaryDirectory(prefix="palette-") as folder:

@@ -1,4 +1,4 @@
-"""Commands that this package adds to ``semantic-palette``: serve, models, status.
+"""Commands that this package adds to ``semantic-palette``: serve, status, models, tokens.
 
 Only what needs no extra is imported here: the commands import the rest when they run, so that ``--help`` always works.
 Errors are left to the command line, which makes messages and exit codes of them.
@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semantic_palette.cli.connection import (
+    CaOption,
+    CertificateOption,
+    KeyOption,
+    PlaintextTokenOption,
+    TokenFileOption,
+    connection,
+)
 from semantic_palette.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -31,6 +39,9 @@ def register(app: typer.Typer) -> None:
     models.command("activate")(activate)
     models.command("rollback")(rollback)
     app.add_typer(models, name="models")
+    tokens = typer.Typer(help="Tokens for the services.", no_args_is_help=True)
+    tokens.command("new")(new_token)
+    app.add_typer(tokens, name="tokens")
 
 
 def serve(
@@ -65,6 +76,11 @@ def serve(
 
 def status(
     address: Annotated[str, typer.Option(help="HOST:PORT of the services.")] = "127.0.0.1:50051",
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+    plaintext_token: PlaintextTokenOption = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 5.0,
 ) -> None:
     """Show which services answer at an address, and which bundle. Exits with 1 unless all that are there serve."""
@@ -74,7 +90,7 @@ def status(
 
     from semantic_palette_services.server.status import read_status
 
-    report = asyncio.run(read_status(address, timeout))
+    report = asyncio.run(read_status(address, timeout, connection(token_file, ca, certificate, key, plaintext_token)))
     console = Console()
     console.print(report.table())
     if not report.serving:
@@ -134,6 +150,19 @@ def rollback(
     """Make the version that was active before the active one again."""
     version = _store(model_store).rollback(name)
     typer.echo(f"{name}: version {version} is active")
+
+
+def new_token(
+    name: Annotated[str, typer.Argument(help="What logs and messages call the token.")],
+) -> None:
+    """Make a token: the token goes to standard output, once; its entry for the file of tokens to standard error."""
+    import json
+
+    from semantic_palette_services.access.tokens import new_token as make_token
+
+    token, entry = make_token(name)
+    typer.echo(token)
+    typer.echo(json.dumps(entry, indent=2), err=True)
 
 
 def _store(model_store: Path) -> ModelStore:

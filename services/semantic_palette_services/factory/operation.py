@@ -39,6 +39,13 @@ class PairObserver(Protocol):
         """The pair is made, or has failed or been given up."""
 
 
+class Pace(Protocol):
+    """How fast the pairs of a stream may be begun."""
+
+    async def begin_pair(self) -> None:
+        """Wait until another pair may be begun; raises when none may any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactoryLimits:
     """How much a factory does at a time."""
@@ -103,7 +110,9 @@ class FactoryOperation:
         finally:
             self._open_streams -= 1
 
-    def stream(self, bundle: PinnedBundle, job: PairJob, deadline: float | None = None) -> AsyncGenerator[Pair, None]:
+    def stream(
+        self, bundle: PinnedBundle, job: PairJob, deadline: float | None, pace: Pace
+    ) -> AsyncGenerator[Pair, None]:
         """Make pairs, in order of index, within `admit`; `Pair.label_data` is encoded as the job says.
 
         Pairs are made ahead of the reader only as far as the window reaches. Closing the iterator gives up every pair
@@ -113,22 +122,24 @@ class FactoryOperation:
             DrainingError: the server stops; the pairs that were begun have been yielded.
         """
         maker = PairGenerator(self._stages, self._pool, bundle, job, deadline)
-        return self._stream(maker, job)
+        return self._stream(maker, job, pace)
 
     def edit(
-        self, bundle: PinnedBundle, job: EditJob, deadline: float | None = None
+        self, bundle: PinnedBundle, job: EditJob, deadline: float | None, pace: Pace
     ) -> AsyncGenerator[EditedPair, None]:
         """Make edited pairs, in order of index, as `stream` does pairs."""
         maker = PairEditor(self._stages, self._pool, bundle, job, deadline)
-        return self._stream(maker, job)
+        return self._stream(maker, job, pace)
 
-    async def _stream(self, maker: PairMaker[AnyPair], job: PairJob | EditJob) -> AsyncGenerator[AnyPair, None]:
+    async def _stream(
+        self, maker: PairMaker[AnyPair], job: PairJob | EditJob, pace: Pace
+    ) -> AsyncGenerator[AnyPair, None]:
         window: deque[asyncio.Task[AnyPair]] = deque()
         started = 0
         try:
             while window or started < job.count:
                 while started < job.count and len(window) < self._limits.window and not self._draining:
-                    window.append(asyncio.create_task(self._make(maker, job, started)))
+                    window.append(asyncio.create_task(self._make(maker, job, started, pace)))
                     started += 1
                 if not window:
                     raise DrainingError("factory")
@@ -140,7 +151,10 @@ class FactoryOperation:
             await cancel_and_wait(window)
             await maker.close()
 
-    async def _make(self, maker: PairMaker[AnyPair], job: PairJob | EditJob, number: int) -> AnyPair:
+    async def _make(self, maker: PairMaker[AnyPair], job: PairJob | EditJob, number: int, pace: Pace) -> AnyPair:
+        await pace.begin_pair()  # Before a place is taken: who has to wait holds nobody up.
+        if self._draining:
+            raise DrainingError("factory")
         index = job.first_index + number
         with traced("pair", {"index": index}) if _is_traced(number) else untraced():
             return await self._make_in_turn(maker, index, job.priority)

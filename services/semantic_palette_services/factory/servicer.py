@@ -15,7 +15,7 @@ from semantic_palette.priority import Priority
 from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs, edit_codecs
-from semantic_palette_services.call_context import Context, deadline_of
+from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import EncodedImage, ImageFormat
 from semantic_palette_services.factory.jobs import (
@@ -52,9 +52,10 @@ class FactoryServicer(FactoryServiceServicer):
         check_count("count", request.count, self._limits.max_pairs)
         check_range_end(request.first_index, request.count)
         bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
-        with self._operation.admit():
+        quota = quota_of_caller()
+        with quota.stream(), self._operation.admit():
             job = await self._job(request, bundle)
-            async with aclosing(self._operation.stream(bundle, job, deadline)) as pairs:
+            async with aclosing(self._operation.stream(bundle, job, deadline, quota)) as pairs:
                 async for pair in pairs:
                     await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
 
@@ -69,9 +70,10 @@ class FactoryServicer(FactoryServiceServicer):
         # Decoded, they are kept for as long as the stream lasts: no more of them than a message can hold.
         most = self._limits.items_of(bundle.height * bundle.width * 4)
         check_count("sources", len(request.sources), most)
-        with self._operation.admit():
+        quota = quota_of_caller()
+        with quota.stream(), self._operation.admit():
             job = await self._edit_job(request, bundle)
-            async with aclosing(self._operation.edit(bundle, job, deadline)) as pairs:
+            async with aclosing(self._operation.edit(bundle, job, deadline, quota)) as pairs:
                 async for pair in pairs:
                     region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
                     await context.write(pb.EditPairsResponse(pair=_pair_to_proto(pair, bundle, job), region=region))

@@ -9,7 +9,7 @@ from semantic_palette.v1 import image_service_pb2 as pb
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_selection import BundleView, check_selection
-from semantic_palette_services.call_context import Context, deadline_of
+from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
 from semantic_palette_services.image.style_cache import StyleReference
@@ -40,6 +40,7 @@ class ImageServicer(ImageServiceServicer):
         styled = self._operation.styled
         references = sum(item.HasField("reference") for item in request.items)
         with self._operation.reserve(count, references, options.priority) as rooms:
+            quota_of_caller().spend(count)
             requests = await self._pool.run(_decode_all, request.items, bundle, styled)
             images = await self._operation.translate_all(requests, options, deadline_of(context), rooms)
         return pb.TranslateLayoutsResponse(

@@ -12,7 +12,7 @@ from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
 from semantic_palette_services import codecs, edit_codecs
 from semantic_palette_services.bundle_selection import check_selection
-from semantic_palette_services.call_context import Context, deadline_of
+from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import LabelEncoding, encode_labels
 from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
@@ -40,6 +40,7 @@ class LayoutServicer(LayoutServiceServicer):
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
         options = self._options(request)
         with self._operation.reserve(count, options) as room:
+            quota_of_caller().spend(count)
             requests = self._read(request)
             layouts = await self._operation.generate_all(requests, options, deadline_of(context), room)
         data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
@@ -67,6 +68,7 @@ class LayoutServicer(LayoutServiceServicer):
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
         priority = codecs.priority_from_proto(request.priority, Priority.INTERACTIVE)
         with self._edits.reserve(count, priority) as room:
+            quota_of_caller().spend(count)
             requests = await self._pool.run(_read_edits, request.items, self._edits)
             layouts = await self._edits.edit_all(
                 requests, deadline_of(context), room, deterministic=request.deterministic

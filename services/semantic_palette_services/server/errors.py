@@ -5,8 +5,10 @@
 | InvalidInputError, InfeasibleConstraintsError | INVALID_ARGUMENT | BadRequest: field, value, what is allowed |
 | UnknownClassError | NOT_FOUND | BadRequest, as above |
 | BundleNotFoundError, MissingOperationError | NOT_FOUND | ErrorInfo |
+| UnauthenticatedError | UNAUTHENTICATED | ErrorInfo |
+| PermissionDeniedError | PERMISSION_DENIED | ErrorInfo |
 | BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
-| QueueFullError, WaitTooLongError, TooManyCallsError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back |
+| OverloadError, TooManyCallsError, QuotaExceededError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back |
 | DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
 | EngineDiedError | UNAVAILABLE | RetryInfo; push-back |
 | DrainingError, StageUnavailableError | UNAVAILABLE | ErrorInfo |
@@ -24,7 +26,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -33,6 +35,7 @@ from grpc import aio
 
 from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
 from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
+from semantic_palette_services.access.errors import PermissionDeniedError, QuotaExceededError, UnauthenticatedError
 from semantic_palette_services.bundle_selection import BundleMismatchError, MissingOperationError
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.factory.stage_channel import StageUnavailableError
@@ -47,6 +50,7 @@ from semantic_palette_services.runtime.errors import (
 logger = logging.getLogger(__name__)
 
 DOMAIN = "semantic-palette"
+_Exhausted: TypeAlias = OverloadError | TooManyCallsError | QuotaExceededError
 # Trailers share 8 KiB; the message travels twice, once within the details.
 _MAX_MESSAGE = 1500
 
@@ -56,6 +60,9 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
     (MissingOperationError, grpc.StatusCode.NOT_FOUND),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
+    (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
+    (QuotaExceededError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (OverloadError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyCallsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (DeadlineUnmetError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -64,8 +71,12 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (StageUnavailableError, grpc.StatusCode.UNAVAILABLE),
 )
 
-# What a remote stage may say to the caller of the factory; its other statuses are faults of ours.
-_RELAYED = frozenset(code for _, code in _CODES)
+# What a remote stage may say to the caller of the factory; its other statuses are faults of ours. So is a token of ours
+# that it does not know.
+_RELAYED = frozenset(code for _, code in _CODES) - {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ def _status(
 
 
 def _retry_after(error: Exception) -> float | None:
-    return error.retry_after_seconds if isinstance(error, OverloadError | TooManyCallsError | EngineDiedError) else None
+    return error.retry_after_seconds if isinstance(error, _Exhausted | EngineDiedError) else None
 
 
 def _details(error: Exception) -> list[Message]:
@@ -121,13 +132,22 @@ def _details(error: Exception) -> list[Message]:
             type="BUNDLE_DIGEST", subject=error.name, description=str(error)
         )
         details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
-    elif isinstance(error, OverloadError | TooManyCallsError):
-        subject = error.model if isinstance(error, OverloadError) else error.what
-        quota = error_details_pb2.QuotaFailure.Violation(subject=subject, description=str(error))
+    elif isinstance(error, _Exhausted):
+        quota = error_details_pb2.QuotaFailure.Violation(subject=_exhausted(error), description=str(error))
         details += [_retry_info(error.retry_after_seconds), error_details_pb2.QuotaFailure(violations=[quota])]
     elif isinstance(error, EngineDiedError):
         details.append(_retry_info(error.retry_after_seconds))
     return details
+
+
+def _exhausted(error: _Exhausted) -> str:
+    match error:
+        case OverloadError():
+            return error.model
+        case TooManyCallsError():
+            return error.what
+        case QuotaExceededError():
+            return error.caller
 
 
 def _retry_info(seconds: float) -> error_details_pb2.RetryInfo:

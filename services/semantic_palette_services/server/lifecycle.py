@@ -25,6 +25,7 @@ from semantic_palette_services.server.health import Health
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.listeners import open_health_port, open_metrics_port, open_public_port
 from semantic_palette_services.server.metrics import Metrics
+from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
 from semantic_palette_services.tracing import Tracer
 
@@ -64,11 +65,14 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         ListenError: a port is taken.
         InvalidInputError: a setting needs what is not installed.
         BundleError: the bundle is missing or corrupt.
+        SecretFileError: a file with certificates or tokens cannot be used.
         RuntimeServiceError: no engine runs its models.
     """
     metrics = Metrics()
     health = Health(SERVICE_FULL_NAMES[service] for service in settings.services)
+    security = Security(settings, metrics)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(security.kept_fresh())
         tracer = _open_tracer(settings, stack)
         metrics_port = health_port = None
         if socket is None:
@@ -80,7 +84,7 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         services = Services(settings, bundle, pool, metrics)
         stack.push_async_callback(services.close)
         interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
-        address = await open_public_port(settings, socket, services, health, interceptor, stack)
+        address = await open_public_port(settings, socket, services, health, interceptor, security, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
         yield RunningServer(address, health_port, metrics_port, bundle, metrics)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from semantic_palette.errors import SemanticPaletteError
+from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.grpc_options import server_options
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.decoding import DecodingInterceptor
@@ -21,6 +23,7 @@ from semantic_palette_services.server.health import HEALTH_SERVICE, Health
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.metrics_port import MetricsPort
+from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
 
 _FAREWELL_SECONDS = 0.5
@@ -55,18 +58,21 @@ async def open_public_port(
     services: Services,
     health: Health,
     interceptor: CallInterceptor,
+    security: Security,
     stack: AsyncExitStack,
 ) -> str:
     """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
     age = settings.max_connection_age if socket is None else 0.0
-    server = aio.server(interceptors=(interceptor, DecodingInterceptor()), options=server_options(age))
+    interceptors = (*security.interceptors(Scope.GENERATE), interceptor, DecodingInterceptor())
+    server = aio.server(interceptors=interceptors, options=server_options(age))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = [SERVICE_FULL_NAMES[service] for service in settings.services]
-    reflection.enable_server_reflection((*names, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if settings.reflection:
+        names = [SERVICE_FULL_NAMES[service] for service in settings.services]
+        reflection.enable_server_reflection((*names, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
     if socket is None:
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-        address = _target(host, _listen(server, "port", settings.host, settings.port))
+        address = _target(host, _listen(server, "port", settings.host, settings.port, security.credentials))
     else:
         address = f"unix:{socket}"
         server.add_insecure_port(address)
@@ -97,11 +103,14 @@ async def _stop(server: aio.Server, interceptor: CallInterceptor, grace: float) 
         raise
 
 
-def _listen(server: aio.Server, setting: str, host: str, port: int) -> int:
+def _listen(
+    server: aio.Server, setting: str, host: str, port: int, credentials: grpc.ServerCredentials | None = None
+) -> int:
+    target = _target(host, port)
     try:
-        return server.add_insecure_port(_target(host, port))
+        return server.add_insecure_port(target) if credentials is None else server.add_secure_port(target, credentials)
     except RuntimeError as error:
-        raise ListenError(f"{setting}: cannot listen on {_target(host, port)}; is the port taken?") from error
+        raise ListenError(f"{setting}: cannot listen on {target}; is the port taken?") from error
 
 
 def _target(host: str, port: int) -> str:

@@ -1,12 +1,13 @@
 """Prometheus metrics: base units, few labels, true histograms.
 
-One registry a server. It implements the observers of the runtime (batches), the operations (layouts, pairs) and the
-interceptor (calls), so that none of those knows of Prometheus.
+One registry a server. It implements the observers of the runtime (batches), the operations (layouts, pairs), the
+interceptor (calls) and the secrets (certificates, tokens), so that none of those knows of Prometheus.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+from datetime import datetime
 
 import grpc
 import numpy as np
@@ -42,6 +43,7 @@ class Metrics:
         self._define_calls()
         self._define_batches()
         self._define_results()
+        self._define_security()
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
@@ -99,6 +101,17 @@ class Metrics:
         self._inflight_pairs = self._gauge("inflight_pairs", "Pairs in the making.")
         self._shares: ShareCollector | None = None
 
+    def _define_security(self) -> None:
+        self._reloads = self._counter(
+            "reloads", "Files of certificates and tokens that changed: ok, refused.", "what", "result"
+        )
+        self._access_refused = self._counter(
+            "access_refused", "Calls without a token that may make them: unauthenticated, permission_denied.", "reason"
+        )
+        self._certificate_expiry = self._gauge(
+            "tls_certificate_expiry_timestamp_seconds", "When the certificate in use expires, in Unix time.", "what"
+        )
+
     def bundle_loaded(self, bundle: LoadedBundle, seconds: float) -> None:
         """A bundle was loaded in so many seconds."""
         self._load_seconds.labels(bundle.name).set(seconds)
@@ -116,6 +129,18 @@ class Metrics:
             ).set(1)
         self._shares = ShareCollector(PREFIX, bundle.label_space.names)
         self.registry.register(self._shares)
+
+    def reloaded(self, what: str, ok: bool) -> None:
+        """See `ReloadObserver.reloaded`."""
+        self._reloads.labels(what, "ok" if ok else "refused").inc()
+
+    def access_refused(self, reason: str) -> None:
+        """See `AccessObserver.access_refused`."""
+        self._access_refused.labels(reason).inc()
+
+    def certificate_in_use(self, what: str, not_after: datetime) -> None:
+        """See `TlsObserver.certificate_in_use`."""
+        self._certificate_expiry.labels(what).set(not_after.timestamp())
 
     def call_started(self, method: str) -> None:
         """See `CallObserver.call_started`."""

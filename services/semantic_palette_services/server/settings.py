@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.grpc_conventions import is_loopback
 
 ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
@@ -56,8 +57,8 @@ class ServerSettings(BaseSettings):
     """Threads for image codecs, exact budgets and rejection sampling."""
 
     host: str = "127.0.0.1"
-    """Address that all ports listen on. They have neither TLS nor authentication: ``0.0.0.0``, for every interface, is
-    for networks that you trust; the service image sets it."""
+    """Address that all ports listen on; ``0.0.0.0`` for every interface, which the service image sets. Without
+    ``tls_certificate`` and ``auth_tokens`` that is for networks that you trust."""
 
     port: Port = 50051
     """Port of the services; 0 for any that is free."""
@@ -67,6 +68,26 @@ class ServerSettings(BaseSettings):
 
     metrics_port: Port = 9464
     """Port that Prometheus scrapes."""
+
+    tls_certificate: Path | None = None
+    """Certificate, with its chain, of the public port, PEM; read again when it changes. Default: no TLS."""
+
+    tls_key: Path | None = None
+    """Private key of ``tls_certificate``, PEM without a password."""
+
+    tls_client_ca: Path | None = None
+    """CAs whose certificates clients must have (mutual TLS), PEM. Default: clients need none."""
+
+    auth_tokens: Path | None = None
+    """JSON file of the tokens that callers need, with their scopes and quotas; read again when it changes. Default:
+    anyone may call."""
+
+    allow_plaintext_tokens: bool = False
+    """Ask for tokens on an address that is not this machine's own, without TLS: for where something else, such as a
+    service mesh, encrypts the connections."""
+
+    reflection: bool = True
+    """Whether gRPC reflection is served; where there are tokens it needs one."""
 
     palette_address: str | None = None
     """Where the factory finds the palette service; default: in this process."""
@@ -128,6 +149,26 @@ class ServerSettings(BaseSettings):
         if self.max_items > self.max_queue:
             allowed = f"at most max_queue ({self.max_queue}) is, or a request could never be accepted"
             raise InvalidInputError("max_items", self.max_items, allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> ServerSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing, given = ("key", "certificate") if self.tls_key is None else ("certificate", "key")
+            raise InvalidInputError(f"tls_{missing}", None, f"the path of one is needed beside tls_{given}")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise InvalidInputError("tls_client_ca", str(self.tls_client_ca), "it needs tls_certificate and tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_not_overheard(self) -> ServerSettings:
+        safe = self.tls_certificate is not None or self.allow_plaintext_tokens or is_loopback(self.host)
+        if self.auth_tokens is not None and not safe:
+            needed = (
+                "tokens would cross the network in plaintext: tls_certificate and tls_key are needed, or host "
+                "127.0.0.1, or allow_plaintext_tokens where something else encrypts the connections"
+            )
+            raise InvalidInputError("auth_tokens", str(self.auth_tokens), needed)
         return self
 
     @property

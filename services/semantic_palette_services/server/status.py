@@ -10,7 +10,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
 
-from semantic_palette.grpc_conventions import channel_target
+from semantic_palette.credentials import AuthorisedChannel, Credentials
 from semantic_palette.v1 import palette_service_pb2, palette_service_pb2_grpc
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES
 
@@ -45,13 +45,18 @@ class ServerStatus:
         return table
 
 
-async def read_status(address: str, timeout: float) -> ServerStatus:
-    """Ask the server at ``address``; waits at most ``timeout`` seconds for each answer."""
-    async with aio.insecure_channel(channel_target(address)) as channel:
+async def read_status(address: str, timeout: float, credentials: Credentials) -> ServerStatus:
+    """Ask the server at ``address``; waits at most ``timeout`` seconds for each answer.
+
+    Raises:
+        InvalidInputError: the address cannot be one, a file of the credentials cannot be read, or their token would
+            cross a network in plaintext.
+    """
+    async with credentials.open_channel(address) as channel:
         services: dict[str, str] = {
             service: await _health(channel, full_name, timeout) for service, full_name in SERVICE_FULL_NAMES.items()
         }
-        bundle = await _bundle(channel, timeout) if services["palette"] == "SERVING" else {}
+        bundle = await _bundle(channel, credentials, timeout) if services["palette"] == "SERVING" else {}
     return ServerStatus(address, services, bundle)
 
 
@@ -64,9 +69,16 @@ async def _health(channel: aio.Channel, service: str, timeout: float) -> str:
     return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
 
 
-async def _bundle(channel: aio.Channel, timeout: float) -> dict[str, str]:
-    stub = palette_service_pb2_grpc.PaletteServiceStub(channel)  # type: ignore[no-untyped-call]
-    response = await stub.GetLabelSpace(palette_service_pb2.GetLabelSpaceRequest(), timeout=timeout)
+async def _bundle(channel: aio.Channel, credentials: Credentials, timeout: float) -> dict[str, str]:
+    authorised = AuthorisedChannel(channel, credentials.metadata())
+    stub = palette_service_pb2_grpc.PaletteServiceStub(authorised)  # type: ignore[no-untyped-call]
+    try:
+        response = await stub.GetLabelSpace(palette_service_pb2.GetLabelSpaceRequest(), timeout=timeout)
+    except aio.AioRpcError as error:
+        # Health, which needs no token, has said what there is to say about the services.
+        if error.code() not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            raise
+        return {"bundle": error.details() or error.code().name}
     return {
         "bundle": f"{response.bundle.name}/{response.bundle.version}",
         "digest": response.bundle.digest,
