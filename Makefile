@@ -15,8 +15,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BUF := node_modules/.bin/buf
-PROTOS := $(wildcard protos/semantic_palette/v1/*.proto)
-protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(PROTOS)
+OPEN_INFERENCE := semantic_palette_services/openinference/v2
+protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(wildcard protos/$(2)/*.proto)
+stubs = $(call protoc,$(1),semantic_palette/v1) && $(call protoc,$(1)/services,$(OPEN_INFERENCE))
 
 .DEFAULT_GOAL := help
 .PHONY: setup demo up test fuzz soak lint lint-python lint-protos lint-deploy format proto metrics train export bench gpu-check images clean help
@@ -43,8 +44,8 @@ lint: lint-python lint-protos lint-deploy ## every static check
 format: $(READY) $(BUF) ## format Python and protos
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BUF) format -w
 
-proto: $(READY) ## generate semantic_palette/v1 from protos/
-	$(call protoc,.)
+proto: $(READY) ## generate the Python code of protos/
+	$(call stubs,.)
 
 metrics: $(READY) ## write docs/metrics.md from the registry of a server
 	mkdir -p build && $(BIN)/python scripts/metrics_page.py > build/metrics.md && mv build/metrics.md docs/metrics.md
@@ -75,8 +76,8 @@ lint-python: $(READY)
 
 lint-protos: $(READY) $(BUF)
 	$(BUF) lint && $(BUF) format -d --exit-code && $(BUF) breaking --against protos/baseline.binpb
-	rm -rf build/stubs && mkdir -p build/stubs && $(call protoc,build/stubs)
-	diff -r -x __init__.py -x __pycache__ build/stubs/semantic_palette/v1 semantic_palette/v1 || { echo "generated code is stale: run make proto" >&2; exit 1; }
+	rm -rf build/stubs && mkdir -p build/stubs/services && $(call stubs,build/stubs)
+	for folder in semantic_palette/v1 services/$(OPEN_INFERENCE); do diff -r -x __init__.py -x __pycache__ build/stubs/$$folder $$folder || { echo "generated code is stale: run make proto" >&2; exit 1; }; done
 
 lint-deploy: $(READY)
 	$(BIN)/yamllint --strict .

@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from semantic_palette_services.server.lifecycle import run_server
-from semantic_palette_services.server.settings import SERVICE_NAMES, read_settings
+from semantic_palette_services.server.settings import ServiceName, read_settings
+
+# The Open Inference Protocol is for clients that are not ours.
+_SERVICES: tuple[ServiceName, ...] = ("palette", "layout", "image", "factory")
 
 
 @asynccontextmanager
@@ -29,7 +32,7 @@ async def start(model_store: Path, bundle: str | None, engine: str = "auto") -> 
         RuntimeServiceError: no engine runs its models.
     """
     settings = read_settings(
-        services=SERVICE_NAMES,
+        services=_SERVICES,
         model_store=model_store,
         bundle=bundle,
         engine=engine,

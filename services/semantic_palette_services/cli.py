@@ -45,7 +45,9 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    services: Annotated[str | None, typer.Option(help="palette,layout,image,factory or some of them.")] = None,
+    services: Annotated[
+        str | None, typer.Option(help="palette,layout,image,factory,openinference or some of them.")
+    ] = None,
     model_store: Annotated[Path | None, typer.Option(help="Folder of the bundles.")] = None,
     bundle: Annotated[str | None, typer.Option(help="NAME, NAME/VERSION or NAME/VERSION@SHA256.")] = None,
     engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or openvino-bf16.")] = None,

@@ -55,6 +55,7 @@ def test_a_server_of_everything_answers_scrapes_reflects_and_stops(tiny_root: Pa
                 "semantic_palette.v1.LayoutService",
                 "semantic_palette.v1.ImageService",
                 "semantic_palette.v1.FactoryService",
+                "inference.GRPCInferenceService",
                 "grpc.health.v1.Health",
             } <= set(reflection.get_services())
             file = reflection.FindFileContainingSymbol("semantic_palette.v1.FactoryService")
@@ -62,7 +63,7 @@ def test_a_server_of_everything_answers_scrapes_reflects_and_stops(tiny_root: Pa
         assert scrape(server.metrics_port)["semantic_palette_pairs_total"] == 5
         status = run_process("status", "--address", server.address)
         assert status.returncode == 0, status.stderr
-        assert status.stdout.count("SERVING") == 4
+        assert status.stdout.count("SERVING") == 5
         assert "tiny/1" in status.stdout
         assert "pedestrian" in status.stdout
         assert server.terminate() == 0
@@ -78,7 +79,7 @@ def test_a_server_of_one_service_has_no_other(tiny_root: Path) -> None:
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
         status = run_process("status", "--address", server.address)
         assert status.returncode == 0
-        assert status.stdout.count("not here") == 3
+        assert status.stdout.count("not here") == 4
 
 
 def test_status_of_nobody_fails() -> None:

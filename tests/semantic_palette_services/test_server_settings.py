@@ -30,6 +30,15 @@ def test_a_factory_needs_every_stage_here_or_elsewhere() -> None:
     assert settings.models == ("layout", "layout_scores", "editor")
 
 
+def test_the_open_inference_protocol_shows_the_models_beside_it_or_all_that_it_can() -> None:
+    assert ServerSettings(services=("layout", "openinference")).models == ("layout", "layout_scores", "editor")
+    assert ServerSettings(services=("openinference", "image")).models == ("image", "style_encoder")
+    alone = ("layout", "editor", "image", "style_encoder")
+    assert ServerSettings(services=("openinference",)).models == alone
+    assert ServerSettings(services=("palette", "openinference")).models == alone
+    assert ServerSettings(services=("openinference",)).needs_bundle
+
+
 def test_a_factory_of_remote_stages_needs_no_bundle() -> None:
     addresses = {f"{stage}_address": f"{stage}:50051" for stage in ("palette", "layout", "image")}
     settings = ServerSettings(services=("factory",), **addresses)  # type: ignore[arg-type]

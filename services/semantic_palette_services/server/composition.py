@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from grpc import aio
 
@@ -32,14 +33,19 @@ from semantic_palette_services.limits import Limits
 from semantic_palette_services.palette.operation import PaletteOperation
 from semantic_palette_services.palette.servicer import PaletteServicer
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
+from semantic_palette_services.server.health import Health
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.settings import ServerSettings, ServiceName
+
+if TYPE_CHECKING:
+    from semantic_palette_services.openinference.servicer import OpenInferenceServicer
 
 SERVICE_FULL_NAMES: dict[ServiceName, str] = {
     "palette": palette_service_pb2.DESCRIPTOR.services_by_name["PaletteService"].full_name,
     "layout": layout_service_pb2.DESCRIPTOR.services_by_name["LayoutService"].full_name,
     "image": image_service_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
     "factory": factory_service_pb2.DESCRIPTOR.services_by_name["FactoryService"].full_name,
+    "openinference": "inference.GRPCInferenceService",
 }
 
 # A batch on the device, one that is ready, and one whose pairs are being read.
@@ -54,10 +60,11 @@ class Services:
         bundle: the bundle with the models of these services; None where only a factory of remote stages is served.
         pool: threads for what would block the event loop.
         metrics: is told about everything.
+        health: of this process.
     """
 
     def __init__(
-        self, settings: ServerSettings, bundle: LoadedBundle | None, pool: WorkerPool, metrics: Metrics
+        self, settings: ServerSettings, bundle: LoadedBundle | None, pool: WorkerPool, metrics: Metrics, health: Health
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -68,8 +75,11 @@ class Services:
         self._edits: EditOperation | None = None
         self._image: ImageOperation | None = None
         self._factory: FactoryOperation | None = None
+        self._open_inference: OpenInferenceServicer | None = None
         if bundle is not None:
             self._load_operations(bundle, metrics)
+            if "openinference" in settings.services:
+                self._open_inference = self._open_inference_of(bundle, health)
         if "factory" in settings.services:
             limits = FactoryLimits(
                 window=_BATCHES_IN_WINDOW * settings.max_batch_size,
@@ -86,6 +96,15 @@ class Services:
             self._edits = EditOperation(bundle, bundle.models, self._pool, metrics)
         if "image" in self._settings.services:
             self._image = ImageOperation(bundle, bundle.models, bundle.style_bank, self._pool)
+
+    def _open_inference_of(self, bundle: LoadedBundle, health: Health) -> OpenInferenceServicer:
+        # Imported where it is served alone: the protocol's messages have the same full names in every library that
+        # speaks it, such as tritonclient, and a process can have them once.
+        from semantic_palette_services.openinference.catalogue import ModelCatalogue
+        from semantic_palette_services.openinference.servicer import OpenInferenceServicer
+
+        window = _BATCHES_IN_WINDOW * self._settings.max_batch_size
+        return OpenInferenceServicer(ModelCatalogue(bundle), health, self._pool, self._limits, window)
 
     def _stages(self) -> Stages:
         addresses = self._settings.stage_addresses
@@ -133,11 +152,15 @@ class Services:
         if self._factory is not None:
             factory = FactoryServicer(self._factory, self._pool, self._limits)
             factory_service_pb2_grpc.add_FactoryServiceServicer_to_server(factory, server)  # type: ignore[no-untyped-call]
+        if self._open_inference is not None:
+            self._open_inference.add_to(server)
 
     def drain(self) -> None:
-        """Begin nothing that takes long: streams finish the pairs begun."""
+        """Begin nothing that takes long: streams finish what they have begun."""
         if self._factory is not None:
             self._factory.drain()
+        if self._open_inference is not None:
+            self._open_inference.drain()
 
     async def close(self) -> None:
         """Close the channels to other services."""

@@ -4,7 +4,7 @@
 |---|---|---|
 | InvalidInputError, InfeasibleConstraintsError | INVALID_ARGUMENT | BadRequest: field, value, what is allowed |
 | UnknownClassError | NOT_FOUND | BadRequest, as above |
-| BundleNotFoundError, MissingOperationError | NOT_FOUND | ErrorInfo |
+| BundleNotFoundError, MissingOperationError, UnknownModelError | NOT_FOUND | ErrorInfo |
 | UnauthenticatedError | UNAUTHENTICATED | ErrorInfo |
 | PermissionDeniedError | PERMISSION_DENIED | ErrorInfo |
 | BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
@@ -40,6 +40,7 @@ from semantic_palette_services.bundle_selection import BundleMismatchError, Miss
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.factory.stage_channel import StageUnavailableError
 from semantic_palette_services.limits import TooManyCallsError
+from semantic_palette_services.openinference.catalogue import UnknownModelError
 from semantic_palette_services.runtime.errors import (
     DeadlineUnmetError,
     DrainingError,
@@ -59,6 +60,7 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
     (BundleNotFoundError, grpc.StatusCode.NOT_FOUND),
     (MissingOperationError, grpc.StatusCode.NOT_FOUND),
+    (UnknownModelError, grpc.StatusCode.NOT_FOUND),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),

@@ -48,6 +48,11 @@ class Health(HealthServicer):
         """Whether the services serve now."""
         return self._status[""] == SERVING
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process can go on, or should be replaced."""
+        return self._status[LIVENESS] == SERVING
+
     def set_ready(self, ready: bool) -> None:
         """Say whether the services serve, and tell every watcher. After `drain` it changes nothing."""
         if not self._final:

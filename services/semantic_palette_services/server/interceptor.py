@@ -20,13 +20,20 @@ from semantic_palette_services.tracing import Tracer, within
 
 logger = logging.getLogger(__name__)
 
-_OURS = "/semantic_palette."
+_OURS = ("/semantic_palette.", "/inference.")
 _QUIET_SECONDS = 0.1
 """Time without a call after which a draining server counts as left alone."""
 _LONGEST_QUIET_WAIT = 1.0
 """How long a draining server that has nothing to do waits to be left alone: not every caller stays away."""
 
 Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+_HANDLERS = {
+    "unary_unary": grpc.unary_unary_rpc_method_handler,
+    "unary_stream": grpc.unary_stream_rpc_method_handler,
+    "stream_stream": grpc.stream_stream_rpc_method_handler,
+}
+"""The kinds of calls that our services have, and what makes a handler of each."""
 
 
 class CallObserver(Protocol):
@@ -88,10 +95,9 @@ class CallInterceptor(aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
-        unary = handler.unary_unary is not None
-        make = grpc.unary_unary_rpc_method_handler if unary else grpc.unary_stream_rpc_method_handler
+        kind, make = next((kind, make) for kind, make in _HANDLERS.items() if getattr(handler, kind) is not None)
         return make(
-            self._guard(handler.unary_unary if unary else handler.unary_stream, method.removeprefix("/")),
+            self._guard(getattr(handler, kind), method.removeprefix("/")),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )

@@ -81,7 +81,7 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         pool = WorkerPool(settings.worker_threads)
         stack.callback(pool.close)
         bundle = await _load_bundle(settings, health, metrics, stack) if settings.needs_bundle else None
-        services = Services(settings, bundle, pool, metrics)
+        services = Services(settings, bundle, pool, metrics, health)
         stack.push_async_callback(services.close)
         interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
         address = await open_public_port(settings, socket, services, health, interceptor, security, stack)

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import is_loopback
 
-ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory"]
+ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory", "openinference"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
 ENVIRONMENT_PREFIX = "SEMANTIC_PALETTE_"
@@ -178,9 +178,16 @@ class ServerSettings(BaseSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that the services of this process use, of those that a bundle has."""
+        """Models that the services of this process use, of those that a bundle has.
+
+        The Open Inference Protocol shows those of the services beside it; alone, all that it can show.
+        """
         models: tuple[str, ...] = ("layout", "layout_scores", "editor") if "layout" in self.services else ()
-        return (*models, "image", "style_encoder") if "image" in self.services else models
+        if "image" in self.services:
+            models += ("image", "style_encoder")
+        if "openinference" in self.services and not models:
+            return ("layout", "editor", "image", "style_encoder")
+        return models
 
     @property
     def needs_bundle(self) -> bool:

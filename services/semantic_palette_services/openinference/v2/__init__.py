@@ -1,0 +1,1 @@
+"""Generated protobuf and gRPC code of the Open Inference Protocol; `make proto` writes it."""
