@@ -6,6 +6,7 @@ import numpy as np
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
+from fuzz import open_inference
 from fuzz.values import CLASSES, HEIGHT, WIDTH, encoded
 from semantic_palette.layout import encode_png
 from semantic_palette.v1 import common_pb2 as common
@@ -109,6 +110,7 @@ REQUESTS: dict[str, list[Message]] = {
     _path("ImageService", "TranslateLayouts"): _TRANSLATE_LAYOUTS,
     _path("FactoryService", "GeneratePairs"): _GENERATE_PAIRS,
     _path("FactoryService", "EditPairs"): _EDIT_PAIRS,
+    **open_inference.requests(_LABELS, _PHOTO),
     "/grpc.health.v1.Health/Check": [health_pb2.HealthCheckRequest(service="readiness")],
     "/grpc.health.v1.Health/Watch": [health_pb2.HealthCheckRequest(service="liveness")],
 }

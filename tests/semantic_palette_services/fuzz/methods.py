@@ -42,7 +42,7 @@ class Method:
     @property
     def ours(self) -> bool:
         """Whether our table of errors makes its statuses."""
-        return self.path.startswith("/semantic_palette.")
+        return self.path.startswith(("/semantic_palette.", "/inference."))
 
 
 def served_methods(address: str) -> list[Method]:
