@@ -22,12 +22,14 @@ from tiny_bundle import EDITING, FACES, POISON_CLASS, Tiny, write_tiny_bundle
 
 from semantic_palette.editing import Budget, ShareEdit, plan_edit
 from semantic_palette.noise import standard_normal
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.openinference.operation import infer_all
+from semantic_palette_services.openinference.parameters import read_parameters
 from semantic_palette_services.openinference.v2 import open_inference_pb2 as pb
 from semantic_palette_services.openinference.v2.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from semantic_palette_services.runtime.executor import DeviceExecutor
@@ -433,6 +435,14 @@ def test_a_timeout_that_cannot_be_met_is_refused(stub: Any) -> None:
     assert stub.ModelInfer(layouts(timeout=60_000_000)).outputs
 
 
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [(0, Priority.INTERACTIVE), (1, Priority.INTERACTIVE), (2, Priority.BULK), (9, Priority.BULK)],
+)
+def test_priorities_are_counted_as_triton_does(level: int, priority: Priority) -> None:
+    assert read_parameters({"priority": pb.InferParameter(uint64_param=level)}).priority is priority
+
+
 def test_palettes_within_the_tolerance_are_normalised(stub: Any) -> None:
     exact, close = (output_of(stub.ModelInfer(layouts(scale, deterministic=True))) for scale in (1.0, 1.0005))
     np.testing.assert_array_equal(exact, close)
@@ -483,6 +493,20 @@ async def test_a_stream_answers_in_order_and_survives_mistakes(tiny_root: Path) 
         assert answers[7].infer_response.parameters["triton_final_response"].bool_param
         alone = await stub_of(stubs).ModelInfer(layouts(seed=20, deterministic=True))
         assert output_of(answers[20].infer_response).shape == output_of(alone).shape
+
+
+@asynchronous
+async def test_bytes_that_are_no_request_end_the_stream_as_bad_input(tiny_root: Path) -> None:
+    async with serving(tiny_root, services=("layout", "openinference")) as (_, stubs):
+        call = stubs.channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")()
+        await call.write(layouts().SerializeToString())
+        assert pb.ModelStreamInferResponse.FromString(await call.read()).infer_response.outputs
+        await call.write(b"\xff\xff")
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is Code.INVALID_ARGUMENT
+        [(field, _)] = violations(caught.value)
+        assert field == "request"
 
 
 @asynchronous

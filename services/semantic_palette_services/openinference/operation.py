@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from semantic_palette.editing import keep_outside
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
-from semantic_palette_services.runtime.batcher import Outputs, Room
+from semantic_palette_services.runtime.admission import Room
+from semantic_palette_services.runtime.batch_arrays import Outputs
 from semantic_palette_services.runtime.served_model import ServedModel
 
 Arrays = Mapping[str, NDArray[Any]]

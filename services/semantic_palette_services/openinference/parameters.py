@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette.priority import Priority
 from semantic_palette_services.limits import MAX_UINT64
 from semantic_palette_services.openinference.v2 import open_inference_pb2 as pb
 
@@ -31,6 +32,7 @@ class InferOptions:
         seed: of the noise that takes the place of the input ``z``; None where ``z`` is given.
         index: of the first sample; those after it have the indices that follow.
         timeout: seconds that the answer may take; None for any.
+        priority: what the samples go before.
         final_response: whether an answer shall say that it is the last one to its request.
     """
 
@@ -39,6 +41,7 @@ class InferOptions:
     seed: int | None = None
     index: int = 0
     timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
     final_response: bool = False
 
 
@@ -53,7 +56,6 @@ def read_parameters(parameters: Mapping[str, pb.InferParameter]) -> InferOptions
             known = f"known parameters are {', '.join(_KNOWN)}"
             allowed = "there are no sequences, for models have no state" if name in _SEQUENCES else known
             raise InvalidInputError(f"parameters[{name[:80]}]", _value(parameters[name]), allowed)
-    _whole(parameters, "priority")  # Items are served by deadline, as Triton does where a model has no priority levels.
     seed = _whole(parameters, "seed")
     if seed is None and "index" in parameters:
         allowed = "it is allowed with the parameter seed alone"
@@ -65,6 +67,8 @@ def read_parameters(parameters: Mapping[str, pb.InferParameter]) -> InferOptions
         seed=seed,
         index=_whole(parameters, "index") or 0,
         timeout=microseconds / 1e6 if microseconds else None,  # 0 is Triton's "none"
+        # Triton's levels: 0 is the default, 1 the highest.
+        priority=Priority.INTERACTIVE if (_whole(parameters, "priority") or 0) < 2 else Priority.BULK,
         final_response=_truth(parameters, "triton_enable_empty_final_response"),
     )
 

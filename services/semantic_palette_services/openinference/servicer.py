@@ -36,6 +36,7 @@ from semantic_palette_services.openinference.v2.open_inference_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 from semantic_palette_services.runtime.errors import DrainingError
+from semantic_palette_services.server.decoding import decoded
 from semantic_palette_services.server.errors import status_of
 
 PLATFORM = "onnx_onnxv1"
@@ -138,12 +139,13 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
 
         Raises:
             DrainingError: the server stops; every request that was read has been answered.
+            InvalidInputError: what came is no request.
         """
         deadline = deadline_of(context)
 
         async def read() -> pb.ModelInferRequest | None:
             request = await context.read()
-            return None if request is aio.EOF else request
+            return None if request is aio.EOF else decoded(request)
 
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             return await self._infer_or_explain(request, deadline)
@@ -178,7 +180,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             f"inputs[{request.inputs[0].name}].shape[0]", count, self._limits.items_of(sample_bytes(outputs, raw=raw))
         )
         check_indices(options, count)
-        with model.served.reserve(count) as room:
+        with model.served.reserve(count, options.priority) as room:
             arrays = await self._pool.run(_read, request, model, options, count)
             answers = await infer_all(
                 model.served, arrays, self._pool, deadline, room, deterministic=options.deterministic

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,6 +20,12 @@ from semantic_palette_services.server.errors import abort, status_of
 Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 
+Request = TypeVar("Request")
+
+_STREAMS_OF_OURS = "/inference."
+"""Whose streams of requests are read through `decoded`; those of reflection are grpcio's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Undecodable:
     """Stands for a request that cannot be read."""
@@ -28,17 +34,24 @@ class _Undecodable:
 
 
 class DecodingInterceptor(aio.ServerInterceptor):
-    """Answers a request that cannot be read with INVALID_ARGUMENT. The last interceptor, so that the others see it."""
+    """Answers a request that cannot be read with INVALID_ARGUMENT. The last interceptor, so that the others see it.
+
+    A stream of requests is its handler's to read: it passes what it reads through `decoded`.
+    """
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler of a call with one request."""
+        """Wrap the handler of a call."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming or handler.request_deserializer is None:
+        if handler is None or handler.request_deserializer is None:
             return handler
+        if handler.request_streaming and not handler_call_details.method.startswith(_STREAMS_OF_OURS):
+            return handler
+        if handler.request_streaming:
+            return handler._replace(request_deserializer=_tolerant(handler.request_deserializer))
         streams = handler.response_streaming
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
@@ -46,6 +59,18 @@ class DecodingInterceptor(aio.ServerInterceptor):
             request_deserializer=_tolerant(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+
+
+def decoded(request: Request) -> Request:
+    """A request as it is.
+
+    Raises:
+        InvalidInputError: it is no message.
+    """
+    if isinstance(request, _Undecodable):
+        allowed = "a serialized message of the type that the method takes is allowed"
+        raise InvalidInputError("request", f"{request.num_bytes} bytes", allowed)
+    return request
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -62,9 +87,10 @@ def _refuse_undecodable(
     behaviour: Callable[[Any, Context], Awaitable[Any]],
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def checked(request: Any, context: Context) -> Any:
-        if isinstance(request, _Undecodable):
-            allowed = "a serialized message of the type that the method takes is allowed"
-            await abort(context, status_of(InvalidInputError("request", f"{request.num_bytes} bytes", allowed)))
+        try:
+            decoded(request)
+        except InvalidInputError as error:
+            await abort(context, status_of(error))
         return await behaviour(request, context)
 
     return checked
