@@ -93,6 +93,7 @@ def failures(client: triton.InferenceServerClient) -> dict[str, list[str]]:
     ids = np.full((1, 16, 32), 6, np.uint8)
     shared = triton.InferInput("palette", [2, 6], "FP32")
     shared.set_shared_memory("region", 48)
+    many = [tensor("palette", np.tile(PALETTE, (128, 1))), tensor("z", np.tile(NOISE, (128, 1)))]
     classes = [triton.InferRequestedOutput("labels", class_count=3)]
 
     def infer(inputs: list[triton.InferInput], model: str = "layout", **rest: Any) -> Callable[[], object]:
@@ -111,7 +112,7 @@ def failures(client: triton.InferenceServerClient) -> dict[str, list[str]]:
         "shared memory": failure(infer([shared, LAYOUT[1]])),
         "sequence": failure(infer(LAYOUT, sequence_id=1, sequence_start=True)),
         "unknown parameter": failure(infer(LAYOUT, parameters={"temperature": 1.5})),
-        "deadline": failure(infer(LAYOUT, client_timeout=1e-6)),
+        "deadline": failure(infer(many, parameters=DETERMINISTIC, client_timeout=1e-3)),
         "timeout": failure(infer(LAYOUT, timeout=1)),
         "model config": failure(lambda: client.get_model_config("layout")),
     }
