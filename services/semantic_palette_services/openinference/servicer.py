@@ -10,8 +10,9 @@ from grpc import aio
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.manifest import TensorSpec
+from semantic_palette_services.access.errors import UnauthenticatedError
 from semantic_palette_services.bundle_selection import check_selection
-from semantic_palette_services.call_context import Context, deadline_of
+from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.maker import SERVICE_VERSION
 from semantic_palette_services.limits import Limits, check_count
@@ -130,7 +131,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """The model's outputs for N samples."""
-        return await self._infer(request, deadline_of(context))
+        return await self._infer(request, deadline_of(context), streamed=False)
 
     async def ModelStreamInfer(  # noqa: N802 - the name of the RPC
         self, requests: object, context: Context
@@ -139,6 +140,8 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
 
         Raises:
             DrainingError: the server stops; every request that was read has been answered.
+            UnauthenticatedError: the token that began the stream has been revoked.
+            QuotaExceededError: the caller has as many streams open as it may.
             InvalidInputError: what came is no request.
         """
         deadline = deadline_of(context)
@@ -150,15 +153,18 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             return await self._infer_or_explain(request, deadline)
 
-        window = self._stream_window
-        if not await answer_in_order(read, answer, context.write, window=window, stopping=self._stopping):
-            raise DrainingError("server")
+        with quota_of_caller().stream():
+            window = self._stream_window
+            if not await answer_in_order(read, answer, context.write, window=window, stopping=self._stopping):
+                raise DrainingError("server")
 
     async def _infer_or_explain(
         self, request: pb.ModelInferRequest, deadline: float | None
     ) -> pb.ModelStreamInferResponse:
         try:
-            response = await self._infer(request, deadline)
+            response = await self._infer(request, deadline, streamed=True)
+        except UnauthenticatedError:
+            raise
         except Exception as error:
             status = status_of(error)
             named = pb.ModelInferResponse(id=request.id)
@@ -167,7 +173,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             )
         return pb.ModelStreamInferResponse(infer_response=response)
 
-    async def _infer(self, request: pb.ModelInferRequest, deadline: float | None) -> pb.ModelInferResponse:
+    async def _infer(
+        self, request: pb.ModelInferRequest, deadline: float | None, *, streamed: bool
+    ) -> pb.ModelInferResponse:
         model = self._catalogue.resolve(request.model_name, request.model_version)
         options = read_parameters(request.parameters)
         check_selection(model.bundle, "", options.bundle_digest)
@@ -180,7 +188,13 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             f"inputs[{request.inputs[0].name}].shape[0]", count, self._limits.items_of(sample_bytes(outputs, raw=raw))
         )
         check_indices(options, count)
+        quota = quota_of_caller()
+        if streamed:  # Slowed down to the quota, where a call of its own is refused.
+            for _ in range(count):
+                await quota.begin_pair()
         with model.served.reserve(count, options.priority) as room:
+            if not streamed:
+                quota.spend(count)
             arrays = await self._pool.run(_read, request, model, options, count)
             answers = await infer_all(
                 model.served, arrays, self._pool, deadline, room, deterministic=options.deterministic

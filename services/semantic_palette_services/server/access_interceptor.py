@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -70,6 +71,12 @@ class AccessInterceptor(aio.ServerInterceptor):
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
                 _as_caller(handler.unary_stream, caller),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if inspect.iscoroutinefunction(handler.stream_stream):  # Reflection's is a generator, and has no quota.
+            return grpc.stream_stream_rpc_method_handler(
+                _as_caller(handler.stream_stream, caller),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
