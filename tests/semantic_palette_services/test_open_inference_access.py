@@ -97,7 +97,7 @@ async def test_streams_are_counted_and_end_when_their_token_is_revoked(tiny_root
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "1 streams at a time" in (refused.value.details() or "")
         write_tokens(tokens, {"name": "bob", "token": "bob-" + "x" * 40})
-        await eventually(lambda: sample(server, "semantic_palette_reloads_total", what="tokens", result="ok") > 0)
+        await eventually(lambda: sample(server, "semantic_palette_reloads_total", what="auth_tokens", result="ok") > 0)
         await call.write(layouts())
         with pytest.raises(aio.AioRpcError) as revoked:
             await call.read()
