@@ -52,6 +52,17 @@ def test_hinge_gives_no_gradient_beyond_the_margins() -> None:
     assert fake.grad.tolist() == [0.0, 0.5]
 
 
+def test_gradients_of_adversarial_terms_pass_gradcheck() -> None:
+    # Away from the margins, where the hinge has a corner; the losses are float32, so the steps are large. Central
+    # differences of linear and quadratic functions are exact all the same.
+    steps = {"eps": 1e-2, "atol": 1e-3}
+    real = torch.tensor([[-1.7, 0.3], [0.6, 2.4]], dtype=torch.float64, requires_grad=True)
+    fake = torch.tensor([[-2.2, -0.4], [0.5, 1.9]], dtype=torch.float64, requires_grad=True)
+    for losses in (hinge, least_squares):
+        assert torch.autograd.gradcheck(lambda r, f, of=losses: of.discriminator_loss([r], [f]), (real, fake), **steps)
+        assert torch.autograd.gradcheck(lambda f, of=losses: of.generator_loss([f]), (fake,), **steps)
+
+
 def features(seed: int) -> list[list[torch.Tensor]]:
     draw = torch.Generator().manual_seed(seed)
     return [[torch.randn(2, c, n, n, generator=draw) for c in (3, 4, 1)] for n in (6, 3)]

@@ -1,12 +1,17 @@
 """`semantic-palette train` from the outside: dry run, a whole smoke run, continuing, errors."""
 
+import importlib.metadata
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from semantic_palette.cli.main import run
 from semantic_palette_training.cli import parse_duration
+from semantic_palette_training.data.registry import load_scenes
+from semantic_palette_training.recipe import load_recipe
+from semantic_palette_training.run_manifest import read_run_manifest
 from semantic_palette_training.trainers.checkpoint import load_tensors
 
 Output = pytest.CaptureFixture[str]
@@ -38,6 +43,17 @@ def test_a_run_stops_at_the_limit_and_the_same_command_continues(tmp_path: Path,
         state = load_tensors(tmp_path / "run" / stage / f"{stage}.pt")
         assert (state["height"], state["width"]) == (32, 64)
     assert (tmp_path / "run" / "palette" / "palette.npz").exists()
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
+    manifest = read_run_manifest(tmp_path / "run")
+    assert manifest.recipe_digest == sha256((tmp_path / "run" / "recipe.yaml").read_bytes()).hexdigest()
+    assert manifest.train_digest == load_scenes(recipe.data, "train").digest()
+    assert manifest.seeds == {name: getattr(recipe, name).seed for name in recipe.stages()}
+    for stage in ("layout", "image"):
+        record = manifest.stages[stage]
+        assert (tmp_path / "run" / stage / record["curves"]).read_text()
+        for session in record["sessions"]:
+            assert session["code"]["version"] == importlib.metadata.version("semantic-palette")
+            assert session["libraries"].keys() >= {"torch", "numpy"}
 
     other = tmp_path / "other.yaml"
     other.write_text((tmp_path / "run" / "recipe.yaml").read_text().replace("count: 64", "count: 65"))
