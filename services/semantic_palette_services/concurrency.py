@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 Parameters = ParamSpec("Parameters")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# Few enough to be over soon when they are not wanted any more, enough to make the way to a thread cheap.
+_ITEMS_AT_A_TIME = 8
 
 
 class WorkerPool:
@@ -36,6 +40,16 @@ class WorkerPool:
         """Call ``function`` in a thread of the pool and return what it returns or raise what it raises."""
         async with self._free:
             return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    async def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Call ``function`` with each item in turn, a few at a time: what is left of the work of a caller that gives up
+        is not done.
+        """
+        waiting, results = list(items), []
+        for start in range(0, len(waiting), _ITEMS_AT_A_TIME):
+            chunk = waiting[start : start + _ITEMS_AT_A_TIME]
+            results += await self.run(lambda chunk: [function(item) for item in chunk], chunk)
+        return results
 
     def close(self) -> None:
         """End the threads after the jobs that they are running."""

@@ -95,3 +95,32 @@ async def test_cancelling_the_caller_cancels_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gathering
     assert ended == 3
+
+
+@asynchronous
+async def test_items_are_worked_on_in_turn_and_answered_in_order() -> None:
+    pool = WorkerPool(2)
+    assert await pool.map(lambda number: number * number, range(20)) == [number * number for number in range(20)]
+    assert await pool.map(lambda number: number, []) == []
+    pool.close()
+
+
+@asynchronous
+async def test_what_is_left_of_the_items_of_a_caller_who_gives_up_is_not_worked_on() -> None:
+    pool, started, go = WorkerPool(1), threading.Event(), threading.Event()
+    worked: list[int] = []
+
+    def work(number: int) -> None:
+        started.set()
+        assert go.wait(20)
+        worked.append(number)
+
+    task = asyncio.create_task(pool.map(work, range(100)))
+    await asyncio.to_thread(started.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go.set()
+    await pool.run(lambda: None)
+    assert len(worked) < 20
+    pool.close()

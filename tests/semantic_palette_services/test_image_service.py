@@ -98,7 +98,7 @@ async def test_nothing_is_decoded_for_a_request_that_meets_a_full_queue(tiny_fil
             raise QueueFullError("image", count, 1.0)
 
     class IdlePool:
-        async def run(self, *_: Any) -> None:
+        async def map(self, *_: Any) -> None:
             raise AssertionError("worked for a request that is refused")
 
     operation, pool, context = cast(Any, FullOperation()), cast(Any, IdlePool()), cast(Any, None)

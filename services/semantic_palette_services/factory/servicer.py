@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -13,6 +13,7 @@ from semantic_palette.editing import region_palette
 from semantic_palette.pair import EditOrigin, Pair, Provenance
 from semantic_palette.priority import Priority
 from semantic_palette.v1 import factory_service_pb2 as pb
+from semantic_palette.v1.common_pb2 import LabelMap
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs, edit_codecs
 from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
@@ -93,7 +94,9 @@ class FactoryServicer(FactoryServiceServicer):
 
     async def _edit_job(self, request: pb.EditPairsRequest, bundle: PinnedBundle) -> EditJob:
         return EditJob(
-            sources=await self._pool.run(_read_sources, request.sources, bundle),
+            sources=await self._pool.map(
+                lambda entry: _read_source(entry[1], bundle, entry[0]), enumerate(request.sources)
+            ),
             count=request.count,
             seed=request.seed,
             first_index=request.first_index,
@@ -110,7 +113,8 @@ class FactoryServicer(FactoryServiceServicer):
                 return GivenPalettes(await self._pool.run(_read_palettes, request.palettes, bundle))
             case "layouts":
                 check_count("layouts.layouts", len(request.layouts.layouts), self._limits.max_layouts)
-                return GivenLayouts(await self._pool.run(_read_layouts, request.layouts, bundle))
+                read = partial(_read_layout, bundle=bundle)
+                return GivenLayouts(await self._pool.map(read, enumerate(request.layouts.layouts)))
             case _:
                 constraints = codecs.constraints_from_proto(request.sampling.constraints)
                 constraints.bounds(bundle.label_space)  # Checked before the first palette is drawn, here or elsewhere.
@@ -124,15 +128,9 @@ def _read_palettes(message: pb.PaletteList, bundle: PinnedBundle) -> list[NDArra
     ]
 
 
-def _read_layouts(message: pb.LayoutList, bundle: PinnedBundle) -> list[NDArray[np.uint8]]:
-    return [
-        codecs.layout_from_proto(layout, bundle, f"layouts.layouts[{position}]")
-        for position, layout in enumerate(message.layouts)
-    ]
-
-
-def _read_sources(messages: Sequence[pb.EditSource], bundle: PinnedBundle) -> list[EditSource]:
-    return [_read_source(message, bundle, position) for position, message in enumerate(messages)]
+def _read_layout(entry: tuple[int, LabelMap], bundle: PinnedBundle) -> NDArray[np.uint8]:
+    position, layout = entry
+    return codecs.layout_from_proto(layout, bundle, f"layouts.layouts[{position}]")
 
 
 def _read_source(message: pb.EditSource, bundle: PinnedBundle, position: int) -> EditSource:

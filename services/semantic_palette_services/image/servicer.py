@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from semantic_palette.priority import Priority
 from semantic_palette.v1 import image_service_pb2 as pb
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
@@ -41,17 +39,15 @@ class ImageServicer(ImageServiceServicer):
         references = sum(item.HasField("reference") for item in request.items)
         with self._operation.reserve(count, references, options.priority) as rooms:
             quota_of_caller().spend(count)
-            requests = await self._pool.run(_decode_all, request.items, bundle, styled)
+            requests = await self._pool.map(
+                lambda entry: _decode(entry[1], bundle, styled, f"items[{entry[0]}]"), enumerate(request.items)
+            )
             images = await self._operation.translate_all(requests, options, deadline_of(context), rooms)
         return pb.TranslateLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
             images=[codecs.image_to_proto(image) for image in images],
             engine=codecs.engine_to_proto(self._operation.engine(options)),
         )
-
-
-def _decode_all(items: Sequence[pb.ImageItem], bundle: BundleView, styled: bool) -> list[ImageRequest]:
-    return [_decode(item, bundle, styled, f"items[{position}]") for position, item in enumerate(items)]
 
 
 def _decode(item: pb.ImageItem, bundle: BundleView, styled: bool, field: str) -> ImageRequest:

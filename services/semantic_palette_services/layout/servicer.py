@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
 from semantic_palette.priority import Priority
 from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
@@ -14,7 +9,7 @@ from semantic_palette_services import codecs, edit_codecs
 from semantic_palette_services.bundle_selection import check_selection
 from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
-from semantic_palette_services.encoding import LabelEncoding, encode_labels
+from semantic_palette_services.encoding import encode_labels
 from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.limits import Limits, check_count
@@ -43,7 +38,7 @@ class LayoutServicer(LayoutServiceServicer):
             quota_of_caller().spend(count)
             requests = self._read(request)
             layouts = await self._operation.generate_all(requests, options, deadline_of(context), room)
-        data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
+        data = await self._pool.map(lambda layout: encode_labels(layout.labels, encoding), layouts)
         return pb.GenerateLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
             layouts=[
@@ -69,11 +64,13 @@ class LayoutServicer(LayoutServiceServicer):
         priority = codecs.priority_from_proto(request.priority, Priority.INTERACTIVE)
         with self._edits.reserve(count, priority) as room:
             quota_of_caller().spend(count)
-            requests = await self._pool.run(_read_edits, request.items, self._edits)
+            requests = await self._pool.map(
+                lambda entry: _read_edit(entry[1], self._edits, f"items[{entry[0]}]"), enumerate(request.items)
+            )
             layouts = await self._edits.edit_all(
                 requests, deadline_of(context), room, deterministic=request.deterministic
             )
-        data = await self._pool.run(_encode_all, [layout.labels for layout in layouts], encoding)
+        data = await self._pool.map(lambda layout: encode_labels(layout.labels, encoding), layouts)
         return pb.EditLayoutsResponse(
             bundle=codecs.bundle_to_proto(bundle),
             layouts=[
@@ -104,14 +101,6 @@ class LayoutServicer(LayoutServiceServicer):
             bounds=bounds,
             priority=codecs.priority_from_proto(request.priority, Priority.INTERACTIVE),
         )
-
-
-def _encode_all(layouts: list[NDArray[np.uint8]], encoding: LabelEncoding) -> list[bytes]:
-    return [encode_labels(labels, encoding) for labels in layouts]
-
-
-def _read_edits(items: Sequence[pb.EditItem], operation: EditOperation) -> list[EditRequest]:
-    return [_read_edit(item, operation, f"items[{position}]") for position, item in enumerate(items)]
 
 
 def _read_edit(item: pb.EditItem, operation: EditOperation, field: str) -> EditRequest:
