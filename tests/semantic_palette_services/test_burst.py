@@ -18,7 +18,7 @@ from grpc_helpers import Stubs, asynchronous, local_settings, sample
 from grpc_status import rpc_status
 from tiny_bundle import write_tiny_bundle
 
-from semantic_palette.client import AsyncClient, LayoutItem
+from semantic_palette.client import AsyncClient, LayoutItem, RetryPolicy
 from semantic_palette.grpc_conventions import PUSHBACK_KEY
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import layout_service_pb2 as layout
@@ -73,10 +73,11 @@ async def test_three_thousand_calls_at_once_end_with_an_answer_or_a_reason(store
 
 @asynchronous
 async def test_clients_that_obey_are_all_served_in_the_end(store_root: Path) -> None:
-    write_tiny_bundle(store_root, work=2)
+    write_tiny_bundle(store_root, work=50)
+    limits = {"max_queue": 8, "max_items": 8, "max_batch_size": 1}
     async with (
-        run_server(local_settings(store_root, services=("palette", "layout"), max_queue=16, max_items=8)) as server,
-        AsyncClient(server.address) as client,
+        run_server(local_settings(store_root, services=("palette", "layout"), **limits)) as server,
+        AsyncClient(server.address, retry=RetryPolicy(max_attempts=100)) as client,
     ):
         asked = [client.generate_layouts([LayoutItem({"road": 1.0})] * 4) for _ in range(12)]
         batches = await asyncio.gather(*asked)
