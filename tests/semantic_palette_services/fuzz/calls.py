@@ -84,12 +84,13 @@ async def _leave_early(channel: aio.Channel, case: Case, outcome: Outcome) -> No
 
 async def _call(channel: aio.Channel, case: Case, outcome: Outcome) -> None:
     timeout = case.moment if case.caller is Caller.HASTY else PATIENCE
+    settings: dict[str, Any] = {"timeout": timeout, "metadata": case.metadata}
     # gRPC ends a call at its deadline on this side; twice the time is for a channel that does not.
     async with asyncio.timeout(2 * PATIENCE):
         if case.method.streams:
-            await _read_stream(channel.unary_stream(case.method.path)(case.data, timeout=timeout), case, outcome)
+            await _read_stream(channel.unary_stream(case.method.path)(case.data, **settings), case, outcome)
         else:
-            outcome.answers.append(await channel.unary_unary(case.method.path)(case.data, timeout=timeout))
+            outcome.answers.append(await channel.unary_unary(case.method.path)(case.data, **settings))
             outcome.code = grpc.StatusCode.OK
 
 

@@ -10,6 +10,19 @@ from random import Random
 from fuzz import corpus, messages, wire
 from fuzz.methods import Method
 
+# What servers read of a call beside its request.
+_METADATA = {
+    "traceparent": (
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-0000000000000000-00",
+        "ff-" + "z" * 500,
+        "",
+    ),
+    "tracestate": ("a=1,b=2", "=" * 600, ","),
+    "authorization": ("Bearer ", "Bearer x", "Basic eDp5", "bearer " + "t" * 2000, ""),
+    "user-agent": ("", "%s%n"),
+}
+
 
 class Caller(StrEnum):
     """How the caller behaves."""
@@ -34,6 +47,7 @@ class Case:
         data: the request as it is sent.
         caller: how the caller behaves.
         moment: seconds after which a fickle caller, or one that is gone, leaves; a hasty one's deadline.
+        metadata: what it is sent with.
     """
 
     name: str
@@ -41,6 +55,7 @@ class Case:
     data: bytes
     caller: Caller = Caller.PATIENT
     moment: float = 0.0
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 def make_case(seed: int, number: int, methods: Sequence[Method]) -> Case:
@@ -49,7 +64,9 @@ def make_case(seed: int, number: int, methods: Sequence[Method]) -> Case:
     method = methods[number % len(methods)]
     kind, data = _request(rng, method)
     callers = (Caller.PATIENT,) * 7 + (Caller.FICKLE, Caller.HASTY, Caller.GONE)
-    return Case(f"{seed}/{number} ({kind})", method, data, rng.choice(callers), rng.choice((0.0, 0.002, 0.01, 0.05)))
+    caller, moment = rng.choice(callers), rng.choice((0.0, 0.002, 0.01, 0.05))
+    metadata = tuple((key, rng.choice(values)) for key, values in _METADATA.items() if rng.random() < 0.1)
+    return Case(f"{seed}/{number} ({kind})", method, data, caller, moment, metadata)
 
 
 def _request(rng: Random, method: Method) -> tuple[str, bytes]:

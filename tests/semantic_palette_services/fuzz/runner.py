@@ -101,4 +101,5 @@ def describe(target: Target, case: Case, fault: str, failures: Path) -> str:
     kept.write_bytes(case.data)
     hexadecimal = case.data.hex() if len(case.data) <= 2000 else f"(long, see {kept})"
     again = f'make fuzz ARGS="--replay {kept} --method {case.method.path} --server {target.name}"'
-    return f"{case.name} {case.caller} {case.method.path}: {fault}\n  request: {hexadecimal}\n  again:   {again}"
+    sent = f"{hexadecimal} with {case.metadata}" if case.metadata else hexadecimal
+    return f"{case.name} {case.caller} {case.method.path}: {fault}\n  request: {sent}\n  again:   {again}"

@@ -17,12 +17,12 @@ from soak.deployment import Deployment
 from soak.ledger import Ledger
 from soak.load import RETRY, SEEDS, read_stream
 
-_PAIRS = 400
+_PAIRS = 200
 
 
 async def killed_client(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A `generate` that is killed in the middle leaves whole pairs, and the same command completes them."""
-    seed, count, enough = rng.randrange(SEEDS), _PAIRS, rng.choice((1, 50, 150))
+    seed, count, enough = rng.randrange(SEEDS), _PAIRS, rng.choice((1, 30, 80))
     with tempfile.TemporaryDirectory() as folder:
         while True:
             out = Path(folder) / f"{count} pairs"

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from secret_files import Pki
 from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 
 from soak.pods import Pod, free_ports
 
 _ENVIRONMENT = {"SEMANTIC_PALETTE_DRAIN_GRACE": "60", "OMP_NUM_THREADS": "1"}
 _CORRUPT_VERSION = "3"
-_PODS = 7
+_PODS = 8
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Deployment:
         layouts: two replicas of the layout service. Of these and the next, the second one is what faults befall.
         images: two replicas of the image service.
         factories: two replicas of the factory.
+        secure_factory: one more, with TLS.
+        pki: what issues its certificate, which is called "server".
     """
 
     store: Path
@@ -34,21 +37,28 @@ class Deployment:
     layouts: tuple[Pod, Pod]
     images: tuple[Pod, Pod]
     factories: tuple[Pod, Pod]
+    secure_factory: Pod
+    pki: Pki
 
     @property
     def pods(self) -> tuple[Pod, ...]:
         """All of them."""
-        return (self.palette, *self.layouts, *self.images, *self.factories)
+        return (self.palette, *self.layouts, *self.images, *self.factories, self.secure_factory)
 
     @property
     def long_lived(self) -> tuple[Pod, ...]:
         """Those that nothing befalls."""
-        return (self.palette, self.layouts[0], self.images[0], self.factories[0])
+        return (self.palette, self.layouts[0], self.images[0], self.factories[0], self.secure_factory)
 
     @property
     def factory_address(self) -> str:
         """gRPC target of both factories."""
         return address_of(self.factories)
+
+    @property
+    def secure_address(self) -> str:
+        """gRPC target of the factory with TLS."""
+        return f"127.0.0.1:{self.secure_factory.port}"
 
     @property
     def layout_address(self) -> str:
@@ -77,9 +87,9 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
 
     ports = iter(free_ports(3 * _PODS))
 
-    def pod(name: str, services: str, *more: str) -> Pod:
+    def pod(name: str, services: str, *more: str, **environment: str) -> Pod:
         arguments = ("--services", services, "--model-store", str(store), "--engine", "onnxruntime", *more)
-        return Pod(name, [next(ports) for _ in range(3)], folder, arguments, _ENVIRONMENT)
+        return Pod(name, [next(ports) for _ in range(3)], folder, arguments, _ENVIRONMENT | environment)
 
     palette = pod("palette", "palette")
     layouts = (pod("layout-a", "palette,layout"), pod("layout-b", "palette,layout"))
@@ -87,7 +97,10 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     stages = {"palette": (palette,), "layout": layouts, "image": images}
     options = [f"--{stage}-address={address_of(replicas)}" for stage, replicas in stages.items()]
     factories = (pod("factory-a", "palette,factory", *options), pod("factory-b", "palette,factory", *options))
-    deployment = Deployment(store, palette, layouts, images, factories)
+    pki = Pki.create(folder / "pki")
+    tls = {f"SEMANTIC_PALETTE_{name.upper()}": str(path) for name, path in pki.server_settings().items()}
+    secure = pod("factory-tls", "palette,factory", *options, **tls)
+    deployment = Deployment(store, palette, layouts, images, factories, secure, pki)
     try:
         await asyncio.gather(*(pod.start() for pod in deployment.pods))
         yield deployment

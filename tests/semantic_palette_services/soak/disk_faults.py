@@ -14,9 +14,9 @@ from soak.deployment import Deployment
 from soak.ledger import Ledger
 from soak.load import SEEDS
 
-_PAIRS = 300
+_PAIRS = 150
 _SMALL, _LARGE = "400k", "64m"
-_BLOCKS = 64
+_BLOCKS = 32
 """Size that a file may have where no file system can be mounted, in KiB: less than the index of all pairs."""
 
 

@@ -27,7 +27,7 @@ async def load(deployment: Deployment, ledger: Ledger, seed: int) -> AsyncIterat
     stop = asyncio.Event()
     tasks = [
         asyncio.create_task(_keep_on(stop, ledger, kind.__name__.strip("_"), kind, deployment, Random(f"{seed}/{n}")))
-        for n, kind in enumerate((_bulk, _bulk, _edits, _interactive, _interactive))
+        for n, kind in enumerate((_bulk, _bulk, _secure, _edits, _interactive))
     ]
     try:
         yield
@@ -50,6 +50,12 @@ async def _bulk(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A stream of pairs: deterministic, or constrained."""
     async with AsyncClient(deployment.factory_address, retry=RETRY) as client:
         await read_stream(client, ledger, rng, count=rng.randint(20, 120))
+
+
+async def _secure(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """A stream over TLS, on a connection of its own."""
+    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.pki.client()) as client:
+        await read_stream(client, ledger, rng, count=rng.randint(10, 60))
 
 
 async def read_stream(client: AsyncClient, ledger: Ledger, rng: Random, count: int, pause: float = 0.0) -> None:

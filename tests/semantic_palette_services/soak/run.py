@@ -17,13 +17,27 @@ from soak.disk_faults import full_disk
 from soak.ledger import Ledger
 from soak.load import RETRY, load, read_stream
 from soak.measures import Samples, at_rest, sampling, work_left
-from soak.server_faults import corrupt_bundle, killed_factory, killed_image, killed_layout, replaced_stage
+from soak.server_faults import (
+    corrupt_bundle,
+    killed_factory,
+    killed_image,
+    killed_layout,
+    renewed_certificate,
+    replaced_stage,
+)
 
 Fault: TypeAlias = Callable[[Deployment, Ledger, Random], Awaitable[None]]
 
 # What befalls servers and what befalls clients happen at the same time, but one server at a time: with both replicas
 # of a stage away there is no service, which is no fault of its clients.
-SERVER_FAULTS: tuple[Fault, ...] = (killed_layout, killed_image, killed_factory, replaced_stage, corrupt_bundle)
+SERVER_FAULTS: tuple[Fault, ...] = (
+    killed_layout,
+    killed_image,
+    killed_factory,
+    replaced_stage,
+    corrupt_bundle,
+    renewed_certificate,
+)
 CLIENT_FAULTS: tuple[Fault, ...] = (killed_client, slow_reader, stuck_reader, full_disk)
 
 _REST_SECONDS = 30.0
@@ -108,8 +122,12 @@ async def _befall(
     """One fault after the other, in another order each time."""
     while True:
         for fault in rng.sample(faults, len(faults)):
-            await fault(deployment, ledger, rng)
-            ledger.counts[f"fault: {fault.__name__.replace('_', ' ')}"] += 1
+            name = fault.__name__.replace("_", " ")
+            try:
+                await fault(deployment, ledger, rng)
+            except Exception as error:  # whatever a promise that is broken makes of it, it is one for the report
+                ledger.fail(f"{name}: {error!r}")
+            ledger.counts[f"fault: {name}"] += 1
             await asyncio.sleep(rng.uniform(0.0, options.pause))
         if time.monotonic() > until:
             return

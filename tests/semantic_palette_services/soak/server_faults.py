@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
+from semantic_palette.client import AsyncClient
 from soak import commands
 from soak.deployment import Deployment
 from soak.ledger import Ledger
+from soak.load import RETRY, read_stream
 from soak.pods import Pod
 
 _CALLS = "semantic_palette_inflight_requests"
@@ -44,6 +49,37 @@ async def corrupt_bundle(deployment: Deployment, ledger: Ledger, rng: Random) ->
     ledger.check(ended.status != 0 and "image.onnx" in ended.said, f"corrupt bundle: {ended.status}: {ended.said}")
     active = (deployment.store / "tiny" / "active").read_text().strip()
     ledger.check(active == "1", f"corrupt bundle: version {active} is active")
+
+
+async def renewed_certificate(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """A certificate that is half-written changes nothing; one that is renewed is shown to new connections."""
+    pod, certificate = deployment.secure_factory, deployment.pki.folder / "server.pem"
+    before = certificate.read_text()
+    async with _reload(pod, "refused"):
+        certificate.write_text(before[: len(before) // 2])
+    ledger.check(await _shown(pod) in before, f"{pod.name}: shows another certificate than the last that was whole")
+    async with _reload(pod, "ok"):
+        deployment.pki.issue("server")
+    shown = await _shown(pod)
+    ledger.check(shown not in before and shown in certificate.read_text(), f"{pod.name}: shows an old certificate")
+    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.pki.client()) as client:
+        await read_stream(client, ledger, rng, count=20)
+
+
+@asynccontextmanager
+async def _reload(pod: Pod, result: str) -> AsyncIterator[None]:
+    """Change files in the block; at its end, wait until the pod has taken them up, or refused them."""
+    name = f'semantic_palette_reloads_total{{result="{result}",what="tls"}}'
+    before = (await pod.metrics(name)).get(name, 0.0)
+    yield
+    async with asyncio.timeout(_LOADED_SECONDS):
+        while (await pod.metrics(name)).get(name, 0.0) == before:
+            await asyncio.sleep(0.05)
+
+
+async def _shown(pod: Pod) -> str:
+    """The certificate that a new connection is shown, PEM."""
+    return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", pod.port), timeout=30)
 
 
 async def _kill(pod: Pod, ledger: Ledger, rng: Random) -> None:
