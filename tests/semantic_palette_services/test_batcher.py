@@ -419,6 +419,39 @@ def test_admission_counts_what_is_ahead_on_the_device() -> None:
     serve(test, measured_seconds={1: 1.0})
 
 
+def test_admission_counts_those_who_will_come_behind() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            waiting = [bench.later(float(i)) for i in range(1, 4)]
+            await settle()
+            now = asyncio.get_running_loop().time()
+            # 100 s are left of what runs. With the three that wait a fourth would be answered after 500 s; with three
+            # more behind it, after 800 s.
+            with pytest.raises(DeadlineUnmetError) as caught:
+                await bench.submit(4.0, deadline=now + 650.0)
+            assert caught.value.needed_seconds == pytest.approx(1.1 * (100 + 300) + (700 - 300), abs=50)
+            waiting.append(bench.later(5.0, deadline=now + 900.0))
+            await settle()
+        await asyncio.gather(busy, *waiting)
+
+    serve(test, measured_seconds={1: 100.0, 8: 800.0})
+
+
+def test_an_answer_that_is_expected_just_in_time_is_not_begun() -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.engine.held(lambda: bench.submit(0.0)) as busy:
+            waiting = [bench.later(1.0)]
+            await settle()
+            now = asyncio.get_running_loop().time()
+            with pytest.raises(DeadlineUnmetError):
+                await bench.submit(2.0, deadline=now + 305.0)
+            waiting.append(bench.later(3.0, deadline=now + 325.0))
+            await settle()
+        await asyncio.gather(busy, *waiting)
+
+    serve(test, max_batch_size=1, measured_seconds={1: 100.0})
+
+
 def test_only_the_item_that_fails_alone_gets_the_error() -> None:
     async def test(bench: Bench) -> None:
         values = [0.0, 1.0, POISON, 3.0]

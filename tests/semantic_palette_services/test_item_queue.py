@@ -147,3 +147,14 @@ def test_a_discarded_bulk_item_is_gone(future: Any) -> None:
     assert not queue.discard(bulk[0])
     assert batch_of(queue) == bulk[1:]
     assert len(queue) == 0
+
+
+def test_the_company_of_an_item_is_who_waits_before_it_and_as_many_behind(future: Any) -> None:
+    queue = ItemQueue(4)
+    assert queue.company(make(future, 0.0)) == (0, 1)
+    for number, expected in enumerate([(1, 3), (2, 4), (3, 4), (0, 4), (1, 4)]):
+        queue.add(make(future, float(number)))
+        assert queue.company(make(future, 99.0)) == expected
+    assert queue.company(make(future, 0.5)) == (1, 3)  # more urgent than all but the first
+    assert queue.company(make(future, 99.0, width=2)) == (0, 1)
+    assert queue.company(make(future, 99.0, alone=True)) == (0, 1)

@@ -45,6 +45,9 @@ RunBatch: TypeAlias = Callable[[Arrays], Outputs]
 
 # Bulk items fill up a batch of interactive ones as far as these are kept no more than this share longer.
 COMPANY_SURCHARGE = 0.1
+# Expected waits are taken for so much longer where a deadline is at stake. Overload fills a queue with items that are
+# all expected just in time, and an answer that comes just too late was computed in vain.
+WAIT_SURCHARGE = 0.1
 
 
 class Batcher:
@@ -220,10 +223,13 @@ class Batcher:
         return own + self._executor.expected_wait(self, sum(number for _, _, number in turns) + 1, priority)
 
     def _expected_seconds(self, item: Item) -> float:
-        """Estimated time until ``item``, which is not queued yet, is answered."""
+        """Estimated time until ``item``, which is not queued yet, is answered; rather too long than too short."""
         with self._lock:
-            own = self._time_of(item.bucket).predict(1)
-        return self._expected_wait(item.priority, item) + own
+            now, then = self._queue.company(item)
+            times = self._time_of(item.bucket)
+            # The wait has the batch that the item joins as it is now.
+            own = times.predict(then) - (times.predict(now) if now else 0.0)
+        return (1.0 + WAIT_SURCHARGE) * self._expected_wait(item.priority, item) + own
 
     def _enter(self, item: Item) -> None:
         with self._lock:

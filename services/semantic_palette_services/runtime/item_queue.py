@@ -182,6 +182,19 @@ class ItemQueue:
             if rest:
                 yield Turns(key, rest, 1)
 
+    def company(self, item: Item) -> tuple[int, int]:
+        """How many items of its priority are in the batch that an item would join, and how many will be, it included.
+
+        Behind it as many are expected to come, while it waits, as wait before it.
+
+        Args:
+            item: of which bucket and urgency; it need not be queued.
+        """
+        key = item.bucket
+        before = bisect_left(self._buckets[item.priority].get(key, ()), (item.order,))
+        joined = before % self._limit(key)
+        return joined, min(joined + 1 + before, self._limit(key))
+
     def clear(self) -> list[Item]:
         """Take everything out."""
         items = [item for buckets in self._buckets.values() for entries in buckets.values() for _, item in entries]
