@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from semantic_palette_services.slots import Slots, current_priority
+
 Parameters = ParamSpec("Parameters")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,7 +21,7 @@ class WorkerPool:
     """A few threads for work that would block the event loop: exact budgets, image codecs, rejection sampling.
 
     No more jobs are handed to the threads than there are threads; the rest wait in the event loop, where the job of a
-    caller that gives up vanishes before it has cost anything.
+    caller that gives up vanishes before it has cost anything, and that of an interactive one goes first.
 
     Args:
         threads: number of threads.
@@ -32,13 +34,13 @@ class WorkerPool:
     def __init__(self, threads: int, name: str = "worker") -> None:
         self.threads = threads
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
-        self._free = asyncio.Semaphore(threads)
+        self._free = Slots(threads)
 
     async def run(
         self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
         """Call ``function`` in a thread of the pool and return what it returns or raise what it raises."""
-        async with self._free:
+        async with self._free.slot(current_priority()):
             return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     async def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

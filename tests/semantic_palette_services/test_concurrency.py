@@ -9,7 +9,9 @@ import time
 import pytest
 from grpc_helpers import asynchronous, eventually
 
+from semantic_palette.priority import Priority
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
+from semantic_palette_services.slots import work_as
 
 
 @asynchronous
@@ -95,6 +97,26 @@ async def test_cancelling_the_caller_cancels_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gathering
     assert ended == 3
+
+
+@asynchronous
+async def test_jobs_of_interactive_work_go_before_those_of_bulk_work() -> None:
+    pool, go, done = WorkerPool(1), threading.Event(), []
+
+    async def work(name: str, priority: Priority) -> None:
+        work_as(priority)
+        await pool.run(done.append, name)
+
+    first = asyncio.create_task(pool.run(go.wait, 20))
+    await asyncio.sleep(0)
+    bulk = [asyncio.create_task(work(f"bulk {number}", Priority.BULK)) for number in range(2)]
+    await asyncio.sleep(0)
+    interactive = asyncio.create_task(work("interactive", Priority.INTERACTIVE))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(first, interactive, *bulk)
+    assert done == ["interactive", "bulk 0", "bulk 1"]
+    pool.close()
 
 
 @asynchronous

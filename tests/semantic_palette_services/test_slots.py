@@ -1,4 +1,4 @@
-"""Slots for pairs: interactive ones go first, and each priority keeps a quarter for itself."""
+"""Slots: interactive work goes first, and each priority keeps a quarter for itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from grpc_helpers import asynchronous
 
 from semantic_palette.priority import Priority
-from semantic_palette_services.factory.slots import Slots
+from semantic_palette_services.slots import Slots, current_priority, work_as
 
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
 
@@ -80,6 +80,43 @@ async def test_a_slot_given_to_a_pair_that_gives_up_goes_to_the_next() -> None:
     last = await bench.start("last", BULK)
     last[1].set()
     await asyncio.wait_for(last[0], 5)
+
+
+@asynchronous
+async def test_interactive_work_that_never_ends_leaves_every_tenth_slot_to_bulk_work() -> None:
+    bench = Bench(1)
+    first = await bench.start("first", INTERACTIVE)
+    waiting = [await bench.start(f"bulk {number}", BULK) for number in range(3)]
+    waiting += [await bench.start(f"interactive {number}", INTERACTIVE) for number in range(40)]
+    for _, end in [first, *waiting]:
+        end.set()
+    await asyncio.gather(first[0], *(task for task, _ in waiting))
+    places = [place for place, name in enumerate(bench.given) if name.startswith("bulk")]
+    assert places == [9, 19, 29]
+
+
+@asynchronous
+async def test_a_slot_that_comes_while_a_pair_gives_up_goes_to_the_next() -> None:
+    bench = Bench(1)
+    first, second, third = [await bench.start(str(number), BULK) for number in range(3)]
+    second[0].cancel()  # in the same pass of the loop in which the first ends
+    first[0].cancel()
+    third[1].set()
+    ends = await asyncio.wait_for(asyncio.gather(first[0], second[0], third[0], return_exceptions=True), 5)
+    assert [type(end) for end in ends] == [asyncio.CancelledError, asyncio.CancelledError, type(None)]
+
+
+@asynchronous
+async def test_what_is_said_of_a_task_holds_for_the_tasks_that_it_starts() -> None:
+    async def inner() -> Priority:
+        return current_priority()
+
+    async def bulk() -> list[Priority]:
+        work_as(BULK)
+        return [current_priority(), *await asyncio.gather(inner(), asyncio.create_task(inner()))]
+
+    assert await asyncio.create_task(bulk()) == [BULK] * 3
+    assert current_priority() is INTERACTIVE
 
 
 @asynchronous

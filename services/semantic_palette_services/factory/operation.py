@@ -16,10 +16,10 @@ from semantic_palette_services.factory.edits import PairEditor
 from semantic_palette_services.factory.generation import PairGenerator
 from semantic_palette_services.factory.jobs import EditJob, PairJob
 from semantic_palette_services.factory.maker import PairMaker
-from semantic_palette_services.factory.slots import Slots
 from semantic_palette_services.factory.stages import PinnedBundle, Stages
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
+from semantic_palette_services.slots import Slots, work_as
 from semantic_palette_services.tracing import traced, untraced
 
 # A stream may have a million pairs, which no trace can hold: every pair at first, then a few.
@@ -155,6 +155,7 @@ class FactoryOperation:
         await pace.begin_pair()  # Before a place is taken: who has to wait holds nobody up.
         if self._draining:
             raise DrainingError("factory")
+        work_as(job.priority)
         index = job.first_index + number
         with traced("pair", {"index": index}) if _is_traced(number) else untraced():
             return await self._make_in_turn(maker, index, job.priority)

@@ -12,6 +12,7 @@ from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
 from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.limits import Limits, check_count
+from semantic_palette_services.slots import work_as
 
 
 class ImageServicer(ImageServiceServicer):
@@ -35,6 +36,7 @@ class ImageServicer(ImageServiceServicer):
             deterministic=request.deterministic,
             priority=codecs.priority_from_proto(request.priority, Priority.INTERACTIVE),
         )
+        work_as(options.priority)
         styled = self._operation.styled
         references = sum(item.HasField("reference") for item in request.items)
         with self._operation.reserve(count, references, options.priority) as rooms:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from semantic_palette_services.bundle_selection import BundleView
 from semantic_palette_services.concurrency import WorkerPool, gather_or_cancel
 from semantic_palette_services.runtime.admission import Room
 from semantic_palette_services.runtime.served_model import ServedModel
+from semantic_palette_services.slots import Slots
 from semantic_palette_services.tracing import traced
 
 
@@ -90,10 +90,11 @@ class LayoutOperation:
         self._models = models
         self._pool = pool
         self._observer = observer
-        # Scores are large. No more of them exist than keep the threads busy and the device in full batches; items
-        # beyond wait without scores.
+        # Scores are large. Of each priority no more of them exist than keep the threads busy and the device in full
+        # batches; items beyond wait without scores.
         scores_model = models.get("layout_scores")
-        self._score_maps = asyncio.Semaphore(pool.threads + (scores_model.max_batch_size if scores_model else 0))
+        needed = pool.threads + (scores_model.max_batch_size if scores_model else 0)
+        self._score_maps = Slots(needed + needed // 3)  # of which one priority has `needed` at most
 
     def _model(self, options: LayoutOptions) -> ServedModel:
         return self._models["layout_scores" if options.adherence is Adherence.EXACT else "layout"]
@@ -158,7 +159,7 @@ class LayoutOperation:
             room=room,
         )
         if options.adherence is Adherence.EXACT:
-            async with self._score_maps:
+            async with self._score_maps.slot(options.priority):
                 outputs = await infer()
                 with traced("budget"):
                     labels = await self._pool.run(_meet_budget, outputs.pop("scores"), request.palette, options.bounds)

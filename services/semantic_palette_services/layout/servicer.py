@@ -13,6 +13,7 @@ from semantic_palette_services.encoding import encode_labels
 from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest
 from semantic_palette_services.layout.operation import LayoutOperation, LayoutOptions, LayoutRequest
 from semantic_palette_services.limits import Limits, check_count
+from semantic_palette_services.slots import work_as
 
 
 class LayoutServicer(LayoutServiceServicer):
@@ -34,6 +35,7 @@ class LayoutServicer(LayoutServiceServicer):
         check_count("items", count, self._limits.items_of(bundle.height * bundle.width))
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
         options = self._options(request)
+        work_as(options.priority)
         with self._operation.reserve(count, options) as room:
             quota_of_caller().spend(count)
             requests = self._read(request)
@@ -62,6 +64,7 @@ class LayoutServicer(LayoutServiceServicer):
         check_count("items", count, self._limits.items_of(bundle.height * bundle.width))
         encoding = codecs.label_encoding_from_proto(request.label_encoding)
         priority = codecs.priority_from_proto(request.priority, Priority.INTERACTIVE)
+        work_as(priority)
         with self._edits.reserve(count, priority) as room:
             quota_of_caller().spend(count)
             requests = await self._pool.map(

@@ -39,6 +39,7 @@ from semantic_palette_services.openinference.v2.open_inference_pb2_grpc import (
 from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.decoding import decoded
 from semantic_palette_services.server.errors import status_of
+from semantic_palette_services.slots import work_as
 
 PLATFORM = "onnx_onnxv1"
 EXTENSIONS = ("model_stream_infer", "parameters")
@@ -178,6 +179,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         model = self._catalogue.resolve(request.model_name, request.model_version)
         options = read_parameters(request.parameters)
+        work_as(options.priority)
         check_selection(model.bundle, "", options.bundle_digest)
         deadline = _earlier(deadline, options.timeout)
         entry, raw = model.served.entry, is_raw(request)
