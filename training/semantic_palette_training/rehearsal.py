@@ -1,6 +1,7 @@
 """A recipe's stages built on torch's meta device: nothing is held in memory or computed, but wrong values show."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +30,15 @@ def rehearse(recipe: Recipe, stages: Sequence[str], world_size: int = 1) -> None
         if name == "palette":
             continue
         meta_stage(name, inputs)
-        config = getattr(recipe, name)
-        for phase in getattr(config, "phases", (config,)):
-            processes.shards(phase.batch_size)
+        for key, batch_size in _batches(name, getattr(recipe, name)):
+            processes.shards(batch_size, key)
+
+
+def _batches(stage: str, config: Any) -> list[tuple[str, int]]:
+    """The global batches of a stage by their keys in the recipe."""
+    if not hasattr(config, "phases"):
+        return [(f"{stage}.batch_size", config.batch_size)]
+    return [(f"{stage}.phases[{index}].batch_size", phase.batch_size) for index, phase in enumerate(config.phases)]
 
 
 def meta_stage(name: str, inputs: StageInputs) -> Stage:

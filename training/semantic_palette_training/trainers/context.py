@@ -70,18 +70,18 @@ class TrainContext:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def shards(self, batch_size: int) -> list[Shard]:
+    def shards(self, batch_size: int, field: str = "batch_size") -> list[Shard]:
         """This process's part of a global batch, cut into passes of at most `micro_batch` samples.
 
         Every process has as many passes as the others: those of networks with shared batch statistics wait for each
         other.
 
         Raises:
-            InvalidInputError: the processes cannot share the batch evenly.
+            InvalidInputError: the processes cannot share the batch evenly; calls it by `field`.
         """
         share, rest = divmod(batch_size, self.world_size)
         if rest or not share:
-            raise InvalidInputError("batch_size", batch_size, f"a multiple of the {self.world_size} processes")
+            raise InvalidInputError(field, batch_size, f"a multiple of the {self.world_size} processes")
         first = share * self.rank
         passes = 1 if self.micro_batch is None else -(-share // self.micro_batch)
         bounds = [first + share * i // passes for i in range(passes + 1)]
