@@ -84,13 +84,19 @@ class PairRecord:
 
     @classmethod
     def from_line(cls, line: bytes) -> "PairRecord | None":
-        """Reads a line; None when it is torn."""
+        """Reads a line; None when it is torn.
+
+        Raises:
+            FolderError: it has more keys than these, so a later version wrote it. Taken for torn, it would be cut off.
+        """
         if not line.endswith(b"\n"):
             return None
         try:
             data = json.loads(line)
         except ValueError:
             return None
+        if isinstance(data, dict) and (unknown := set(data) - {f.name for f in fields(cls)}) and "id" in data:
+            raise FolderError(f"pair {data['id']!r} has keys of a later version: {', '.join(sorted(unknown))}")
         if not isinstance(data, dict) or set(data) | _OPTIONAL != {f.name for f in fields(cls)}:
             return None
         return cls(**data)
@@ -158,7 +164,7 @@ class FolderWriter:
 
     Raises:
         InvalidInputError: the folder holds edited layouts.
-        FolderError: another process is writing to the folder.
+        FolderError: another process is writing to the folder, or a later version has written to it.
         OSError: the folder cannot be written.
     """
 

@@ -74,6 +74,16 @@ def test_a_folder_from_before_lines_said_so_is_read_and_continued(tmp_path):
     assert origins == [None, None, "sampled"]
 
 
+def test_lines_of_a_later_version_are_refused_rather_than_cut_off(tmp_path):
+    write(tmp_path, 0, 1)
+    index = tmp_path / "pairs.jsonl"
+    later = "".join(json.dumps(json.loads(line) | {"mood": 1}) + "\n" for line in index.read_text().splitlines())
+    index.write_text(later)
+    with pytest.raises(FolderError, match="pair '000000' has keys of a later version: mood"):
+        reopen(tmp_path)
+    assert index.read_text() == later
+
+
 def test_engines_that_differ_are_both_named():
     pair = fake_pair(0)
     image_engine = EngineIdentity("openvino", "2", "bf16", "0")
