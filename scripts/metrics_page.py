@@ -9,7 +9,6 @@ from prometheus_client import Histogram
 from prometheus_client.registry import Collector
 
 from semantic_palette_services.server.metrics import PREFIX, Metrics
-from semantic_palette_services.server.share_collector import ShareCollector
 
 HEAD = f"""# Metrics
 
@@ -59,7 +58,6 @@ def describe(collectors: Sequence[Collector]) -> Iterator[MetricDescription]:
 def server_metrics() -> list[MetricDescription]:
     """Every metric of a server, by name."""
     registry = Metrics().registry
-    registry.register(ShareCollector(PREFIX, []))
     return sorted(describe(list(registry._collector_to_names)), key=lambda metric: metric.name)
 
 

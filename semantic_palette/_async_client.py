@@ -84,9 +84,15 @@ class AsyncClient:
             await self._opened.channel.close()
             self._opened = None
 
-    async def label_space(self, bundle: str | None = None, *, digest: str | None = None) -> BundleDescription:
-        """Asks for the classes and the image size of a bundle (default: the service's default bundle)."""
-        return await self._describe(bundle, digest, self._attempts(self._timeout, pinned=digest is not None))
+    async def label_space(
+        self, bundle: str | None = None, *, digest: str | None = None, version: str | None = None
+    ) -> BundleDescription:
+        """Asks for the classes and the image size of a bundle (default: the service's default bundle).
+
+        Its `identity.digest` pins other calls to the version that is described here: the active one, or `version`.
+        """
+        attempts = self._attempts(self._timeout, pinned=digest is not None or version is not None)
+        return await self._describe(bundle, digest, attempts, version)
 
     async def sample_palettes(
         self,
@@ -326,10 +332,12 @@ class AsyncClient:
 
         return PairStream(prepare, open_call, begin, read)
 
-    async def _describe(self, bundle: str | None, digest: str | None, attempts: Attempts) -> BundleDescription:
-        if digest and digest in self._bundles:
+    async def _describe(
+        self, bundle: str | None, digest: str | None, attempts: Attempts, version: str | None = None
+    ) -> BundleDescription:
+        if digest and not version and digest in self._bundles:
             return self._bundles[digest]
-        request = requests.label_space_request(bundle, digest)
+        request = requests.label_space_request(bundle, digest, version)
         description = convert.description_from_proto(
             await call_unary(lambda: self._connection.palette.GetLabelSpace, request, attempts)
         )

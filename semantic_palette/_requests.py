@@ -15,8 +15,8 @@ from semantic_palette.v1 import common_pb2, factory_service_pb2, image_service_p
 from semantic_palette.v1 import palette_service_pb2 as palette_pb2
 
 
-def selector(bundle: str | None, digest: str | None) -> common_pb2.BundleSelector:
-    return common_pb2.BundleSelector(name=bundle or "", digest=digest or "")
+def selector(bundle: str | None, digest: str | None, version: str | None = None) -> common_pb2.BundleSelector:
+    return common_pb2.BundleSelector(name=bundle or "", digest=digest or "", version=version or "")
 
 
 def check_timeout(timeout: float | None) -> float | None:
@@ -25,8 +25,10 @@ def check_timeout(timeout: float | None) -> float | None:
     return timeout
 
 
-def label_space_request(bundle: str | None, digest: str | None) -> palette_pb2.GetLabelSpaceRequest:
-    return palette_pb2.GetLabelSpaceRequest(bundle=selector(bundle, digest))
+def label_space_request(
+    bundle: str | None, digest: str | None, version: str | None = None
+) -> palette_pb2.GetLabelSpaceRequest:
+    return palette_pb2.GetLabelSpaceRequest(bundle=selector(bundle, digest, version))
 
 
 def palettes_request(

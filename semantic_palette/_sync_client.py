@@ -176,9 +176,11 @@ class Client:
         """Cancels calls and streams that are under way and joins the thread. Closing twice is allowed."""
         self._finalizer()
 
-    def label_space(self, bundle: str | None = None, *, digest: str | None = None) -> BundleDescription:
+    def label_space(
+        self, bundle: str | None = None, *, digest: str | None = None, version: str | None = None
+    ) -> BundleDescription:
         """As `AsyncClient.label_space`."""
-        return self._thread.run(self._client.label_space(bundle, digest=digest))
+        return self._thread.run(self._client.label_space(bundle, digest=digest, version=version))
 
     def sample_palettes(
         self,

@@ -136,11 +136,12 @@ async def describe(client: AsyncClient, reference: str | None) -> BundleDescript
     """The bundle that the services have by this reference.
 
     Raises:
-        InvalidInputError: they serve another version of it.
+        BundleMismatchError: they have not loaded this version of it.
+        InvalidInputError: they serve another version, and do not know that a version can be asked for.
         NotFoundError: they serve another bundle.
     """
     wanted = BundleReference.parse(reference)
-    description = await client.label_space(wanted.name, digest=wanted.digest)
+    description = await client.label_space(wanted.name, digest=wanted.digest, version=wanted.version)
     served = description.identity
     if wanted.version not in (None, served.version):
         raise InvalidInputError("--bundle", reference, f"the services serve {served.name}/{served.version}")

@@ -199,12 +199,14 @@ class RegionShares(_message.Message):
     def __init__(self, requested: _Optional[_Union[Palette, _Mapping]] = ..., achieved: _Optional[_Union[Palette, _Mapping]] = ..., kl: _Optional[float] = ..., area: _Optional[float] = ...) -> None: ...
 
 class BundleSelector(_message.Message):
-    __slots__ = ("name", "digest")
+    __slots__ = ("name", "digest", "version")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+    version: str
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class BundleIdentity(_message.Message):
     __slots__ = ("name", "version", "digest")

@@ -1,11 +1,12 @@
-"""Whether a server serves the bundle that a request wants."""
+"""Which bundle a request wants, and what is said where it is not here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from semantic_palette.errors import BundleNotFoundError, SemanticPaletteError
+from semantic_palette.errors import SemanticPaletteError
 from semantic_palette.label_space import LabelSpace
 
 
@@ -49,20 +50,42 @@ class BundleContent(BundleView, Protocol):
         """Whether its images have the look of a reference where one is given."""
 
 
-class BundleMismatchError(SemanticPaletteError):
-    """The request is pinned to another digest than the one that is served.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSelection:
+    """Which bundle a request wants; what is empty is left to the server.
 
     Attributes:
-        name: the bundle that is served.
-        wanted: the digest that the request is pinned to.
-        served: the digest that is served.
+        name: name; default: the server's default bundle or, with a digest, whichever has it.
+        version: version; default: the active one.
+        digest: hex sha256 of the manifest; default: any.
     """
 
-    def __init__(self, name: str, wanted: str, served: str) -> None:
+    name: str = ""
+    version: str = ""
+    digest: str = ""
+
+    def admits(self, bundle: BundleView) -> bool:
+        """Whether a bundle is one that this may mean."""
+        given = ((self.name, bundle.name), (self.version, bundle.version), (self.digest, bundle.digest))
+        return all(not wanted or wanted == actual for wanted, actual in given)
+
+
+class BundleMismatchError(SemanticPaletteError):
+    """The request is pinned to a digest or a version that is not loaded.
+
+    Attributes:
+        name: the bundle.
+        wanted: the digest or version that the request is pinned to.
+        served: those that are loaded, separated by commas.
+        kind: what the request is pinned to.
+    """
+
+    def __init__(self, name: str, wanted: str, served: str, kind: Literal["digest", "version"] = "digest") -> None:
         super().__init__(
-            f"bundle {name}: the request is pinned to digest {wanted[:80]!r}, this server serves {served!r}"
+            f"bundle {name}: the request is pinned to {kind} {wanted[:80]!r}, this server serves {served!r}"
         )
         self.name = name
+        self.kind = kind
         self.wanted = wanted
         self.served = served
 
@@ -80,16 +103,3 @@ class MissingOperationError(SemanticPaletteError):
         super().__init__(f"bundle {name}: there is no {missing}; the bundle has {has}")
         self.name = name
         self.missing = missing
-
-
-def check_selection(bundle: BundleView, name: str, digest: str) -> None:
-    """Check that ``bundle`` is the one asked for; an empty name or digest asks for whatever is served.
-
-    Raises:
-        BundleNotFoundError: another bundle is asked for.
-        BundleMismatchError: another digest of this bundle is asked for.
-    """
-    if name and name != bundle.name:
-        raise BundleNotFoundError(f"bundle {name[:80]!r} is not served here; served: {bundle.name!r}")
-    if digest and digest != bundle.digest:
-        raise BundleMismatchError(bundle.name, digest, bundle.digest)

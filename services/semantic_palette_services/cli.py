@@ -7,7 +7,7 @@ Errors are left to the command line, which makes messages and exit codes of them
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,26 +19,14 @@ from semantic_palette.cli.connection import (
     TokenFileOption,
     connection,
 )
-from semantic_palette.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from semantic_palette_services.runtime.store import ModelStore
-
-ModelStoreOption = Annotated[
-    Path, typer.Option("--model-store", envvar="SEMANTIC_PALETTE_MODEL_STORE", help="Folder of the bundles.")
-]
+from semantic_palette_services.models.commands import model_commands
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(serve)
     app.command()(status)
-    models = typer.Typer(help="Bundles of the model store.", no_args_is_help=True)
-    models.command("list")(list_bundles)
-    models.command("show")(show)
-    models.command("activate")(activate)
-    models.command("rollback")(rollback)
-    app.add_typer(models, name="models")
+    app.add_typer(model_commands(), name="models")
     tokens = typer.Typer(help="Tokens for the services.", no_args_is_help=True)
     tokens.command("new")(new_token)
     app.add_typer(tokens, name="tokens")
@@ -49,12 +37,15 @@ def serve(
         str | None, typer.Option(help="palette,layout,image,factory,openinference or some of them.")
     ] = None,
     model_store: Annotated[Path | None, typer.Option(help="Folder of the bundles.")] = None,
-    bundle: Annotated[str | None, typer.Option(help="NAME, NAME/VERSION or NAME/VERSION@SHA256.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="NAME, NAME/VERSION or NAME/VERSION@SHA256, or several with commas.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="auto, onnxruntime, openvino or openvino-bf16.")] = None,
     host: Annotated[str | None, typer.Option(help="Address that the ports listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the services.")] = None,
     health_port: Annotated[int | None, typer.Option(help="Port of grpc.health.v1 for the kubelet.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port that Prometheus scrapes.")] = None,
+    admin_port: Annotated[int | None, typer.Option(help="Port of `models ... --address`; default: none.")] = None,
     palette_address: Annotated[str | None, typer.Option(help="Palette service of the factory.")] = None,
     layout_address: Annotated[str | None, typer.Option(help="Layout service of the factory.")] = None,
     image_address: Annotated[str | None, typer.Option(help="Image service of the factory.")] = None,
@@ -99,61 +90,6 @@ def status(
         raise typer.Exit(1)
 
 
-def list_bundles(model_store: ModelStoreOption = Path("model_store")) -> None:
-    """List the bundles and their versions; the active one is marked with a star."""
-    store = _store(model_store)
-    for name in store.names():
-        active = store.active_version(name)
-        versions = " ".join(f"{version}*" if version == active else version for version in store.versions(name))
-        typer.echo(f"{name}: {versions}")
-
-
-def show(
-    bundle: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
-    model_store: ModelStoreOption = Path("model_store"),
-    as_json: Annotated[bool, typer.Option("--json", help="The digest and the whole manifest, as JSON.")] = False,
-) -> None:
-    """Show what is in a bundle, after verifying the digest of every file."""
-    import json
-
-    from rich.console import Console
-
-    from semantic_palette_services.bundle_summary import summary_tables
-    from semantic_palette_services.runtime.store import BundleReference
-
-    reference = BundleReference.parse(bundle)
-    files = _store(model_store).open(reference.name, reference.version, digest=reference.digest)
-    if as_json:
-        typer.echo(json.dumps({"digest": files.digest, "manifest": files.manifest.to_json()}, indent=2))
-        return
-    console = Console(highlight=False, markup=False)
-    for table in summary_tables(files.manifest, files.digest):
-        console.print(table)
-
-
-def activate(
-    bundle: Annotated[str, typer.Argument(help="NAME/VERSION.")],
-    model_store: ModelStoreOption = Path("model_store"),
-) -> None:
-    """Make a version the active one; the version before it is kept for rollback. Servers take it when they start."""
-    from semantic_palette_services.runtime.store import BundleReference
-
-    reference = BundleReference.parse(bundle)
-    if reference.name is None or reference.version is None:
-        raise InvalidInputError("bundle", bundle, "NAME/VERSION is")
-    _store(model_store).activate(reference.name, reference.version)
-    typer.echo(f"{reference.name}: version {reference.version} is active")
-
-
-def rollback(
-    name: Annotated[str, typer.Argument(help="Name of the bundle.")],
-    model_store: ModelStoreOption = Path("model_store"),
-) -> None:
-    """Make the version that was active before the active one again."""
-    version = _store(model_store).rollback(name)
-    typer.echo(f"{name}: version {version} is active")
-
-
 def new_token(
     name: Annotated[str, typer.Argument(help="What logs and messages call the token.")],
 ) -> None:
@@ -165,9 +101,3 @@ def new_token(
     token, entry = make_token(name)
     typer.echo(token)
     typer.echo(json.dumps(entry, indent=2), err=True)
-
-
-def _store(model_store: Path) -> ModelStore:
-    from semantic_palette_services.runtime.store import ModelStore
-
-    return ModelStore(model_store)

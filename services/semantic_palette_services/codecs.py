@@ -21,7 +21,7 @@ from semantic_palette.pair import Adherence, BundleIdentity, EngineIdentity, Pal
 from semantic_palette.palette import palette_from_shares, shares_from_palette
 from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2, palette_service_pb2
-from semantic_palette_services.bundle_selection import BundleView
+from semantic_palette_services.bundle_selection import BundleSelection, BundleView
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding, ImageFormat, LabelEncoding, decode_image
 
 _Value = TypeVar("_Value", bound=int)
@@ -217,6 +217,11 @@ def pixels_from_proto(message: common_pb2.Image, bundle: BundleView, field: str)
     for axis, given, wanted in (("height", message.height, bundle.height), ("width", message.width, bundle.width)):
         _check_axis(f"{field}.{axis}", given, wanted, bundle, optional=optional)
     return decode_image(image.data, image.format, bundle.height, bundle.width, f"{field}.data")
+
+
+def selection_from_proto(message: common_pb2.BundleSelector) -> BundleSelection:
+    """Which bundle a request wants."""
+    return BundleSelection(name=message.name, version=message.version, digest=message.digest)
 
 
 def bundle_to_proto(bundle: BundleView | BundleIdentity) -> common_pb2.BundleIdentity:

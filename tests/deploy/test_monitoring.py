@@ -18,7 +18,6 @@ from semantic_palette.pair import Adherence
 from semantic_palette_services.runtime.observer import ExecutedBatch
 from semantic_palette_services.server.metrics import PREFIX, Metrics
 from semantic_palette_services.server.settings import ServerSettings
-from semantic_palette_services.server.share_collector import ShareCollector
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -35,8 +34,9 @@ def exported() -> dict[str, set[str]]:
     metrics.queue_depth("image", 1)
     metrics.batch_executed(ExecutedBatch(model="image", seconds=0.1, queue_seconds=[0.1], spans=[None], span=None))
     metrics.shed("image", "queue_full")
-    metrics.registry.register(ShareCollector(PREFIX, ["sky", "road"]))
-    metrics.layout_served(Adherence.NATURAL, np.ones(2) / 2, np.ones(2) / 2, 0.0)
+    metrics.of_bundle("tiny", "1", ["sky", "road"]).layout_served(
+        Adherence.NATURAL, np.ones(2) / 2, np.ones(2) / 2, 0.0
+    )
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     samples = [sample for family in families for sample in family.samples]
     return {sample.name: set(sample.labels) for sample in samples}

@@ -24,6 +24,7 @@ from grpc_status import rpc_status
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceStub
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceStub
+from semantic_palette.v1.model_service_pb2_grpc import ModelServiceStub
 from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceStub
 from semantic_palette_services.server.lifecycle import RunningServer, run_server
 from semantic_palette_services.server.settings import ServerSettings
@@ -89,6 +90,15 @@ async def serving(model_store: Path, **overrides: Any) -> AsyncIterator[tuple[Ru
         aio.insecure_channel(server.address) as channel,
     ):
         yield server, Stubs.of(channel)
+
+
+@asynccontextmanager
+async def administering(model_store: Path, **overrides: Any) -> AsyncIterator[tuple[RunningServer, Stubs, Any]]:
+    """A server with an admin port, stubs for its services, and one for its ModelService."""
+    async with serving(model_store, admin_port=0, **overrides) as (server, stubs):
+        assert server.admin_address is not None
+        async with aio.insecure_channel(server.admin_address) as channel:
+            yield server, stubs, ModelServiceStub(channel)
 
 
 @contextmanager

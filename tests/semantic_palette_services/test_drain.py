@@ -144,7 +144,8 @@ async def test_health_says_not_serving_before_calls_are_refused(
             assert alive.status == health_pb2.HealthCheckResponse.SERVING
             item = layout.LayoutItem(palette=common.Palette(shares={"road": 1.0}))
             await Stubs.of(channel).layout.GenerateLayouts(layout.GenerateLayoutsRequest(items=[item]))
-            assert scrape(server.metrics_port)['semantic_palette_layouts_total{adherence="natural"}'] == 1
+            served = 'semantic_palette_layouts_total{adherence="natural",bundle="tiny",version="1"}'
+            assert scrape(server.metrics_port)[served] == 1
         assert await asyncio.to_thread(server.process.wait, 30) == 0
 
 

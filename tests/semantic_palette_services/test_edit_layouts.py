@@ -145,10 +145,11 @@ def test_deterministic_edits_do_not_depend_on_their_batch(
 
 def test_edits_are_measured(edited: tuple[Any, Stubs], labels: NDArray[np.uint8]) -> None:
     server, stubs = edited
-    before = sample(server, "semantic_palette_edits_total")
+    version = {"bundle": "tiny", "version": "1"}
+    before = sample(server, "semantic_palette_edits_total", **version)
     edit(stubs, *(item(labels, index=index) for index in range(5)))
-    assert sample(server, "semantic_palette_edits_total") == before + 5
-    assert sample(server, "semantic_palette_edit_kl_nats_count") == before + 5
+    assert sample(server, "semantic_palette_edits_total", **version) == before + 5
+    assert sample(server, "semantic_palette_edit_kl_nats_count", **version) == before + 5
     assert sample(server, "semantic_palette_batch_size_sum", model="editor") >= 5
     method = "semantic_palette.v1.LayoutService/EditLayouts"
     assert sample(server, "semantic_palette_requests_total", method=method, code="OK") >= 1

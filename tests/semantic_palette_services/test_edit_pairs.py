@@ -463,9 +463,9 @@ async def test_what_a_bundle_lacks_is_named_with_what_it_has(
         }
         with pytest.raises(aio.AioRpcError) as caught:
             await methods.get(call, stubs.image.TranslateLayouts)(asked[call])
+        assert server.bundle is not None
+        has = ", ".join(sorted(server.bundle.manifest.models))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert server.bundle is not None
-    has = ", ".join(sorted(server.bundle.manifest.models))
     assert caught.value.details() == f"bundle tiny: there is no {missing}; the bundle has {has}"
 
 

@@ -20,10 +20,12 @@ from semantic_palette.noise import standard_normal
 from semantic_palette.palette_model import PaletteModel
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import image_service_pb2 as pb
+from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.image.servicer import ImageServicer
 from semantic_palette_services.limits import Limits
 from semantic_palette_services.runtime.errors import QueueFullError
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
+from semantic_palette_services.runtime.registry import BundleRegistry
 from semantic_palette_services.runtime.store import BundleFiles
 
 
@@ -90,21 +92,35 @@ def test_no_more_images_are_asked_for_than_an_answer_holds(tmp_path: Path) -> No
 
 @asynchronous
 async def test_nothing_is_decoded_for_a_request_that_meets_a_full_queue(tiny_files: BundleFiles) -> None:
+    bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"))
+
     class FullOperation:
-        bundle = LoadedBundle(tiny_files, PaletteModel.load(tiny_files.path / "palette.npz"))
         styled = False
+
+        def __init__(self) -> None:
+            self.bundle = bundle
 
         def reserve(self, count: int, references: int, priority: object) -> None:
             raise QueueFullError("image", count, 1.0)
 
+    class FakeContext:
+        def time_remaining(self) -> None: ...
+
     class IdlePool:
+        threads = 1
+
         async def map(self, *_: Any) -> None:
             raise AssertionError("worked for a request that is refused")
 
-    operation, pool, context = cast(Any, FullOperation()), cast(Any, IdlePool()), cast(Any, None)
+    pool, context = cast(Any, IdlePool()), cast(Any, FakeContext())
+    operations = BundleOperations(bundle, pool, cast(Any, None))
+    operations.image = cast(Any, FullOperation())
+    bundles: BundleRegistry[BundleOperations] = BundleRegistry(0.0, lambda *_: None)
+    bundles.add(operations)
+    bundles.activate(operations)
     request = pb.TranslateLayoutsRequest(items=[pb.ImageItem(layout=common.LabelMap(data=b"not decoded"))])
     with pytest.raises(QueueFullError):
-        await ImageServicer(operation, pool, Limits()).TranslateLayouts(request, context)
+        await ImageServicer(bundles, pool, Limits()).TranslateLayouts(request, context)
 
 
 def test_raw_and_png_layouts_give_the_same_image(stubs: Stubs, tiny: Tiny, labels: NDArray[np.uint8]) -> None:

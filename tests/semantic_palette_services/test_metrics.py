@@ -68,6 +68,11 @@ def test_durations_are_true_histograms(worked: RunningServer) -> None:
         assert counts[-1] > 0
 
 
+def test_what_answered_is_named_with_its_version(samples: dict[str, float]) -> None:
+    assert samples['semantic_palette_items_total{bundle="tiny",model="image",version="1"}'] == PAIRS
+    assert samples['semantic_palette_bundle_active{bundle="tiny",version="1"}'] == 1
+
+
 def test_batches_are_described(samples: dict[str, float]) -> None:
     for model in ("layout", "image"):
         assert samples[f'semantic_palette_batch_size_sum{{model="{model}"}}'] == PAIRS
@@ -75,7 +80,7 @@ def test_batches_are_described(samples: dict[str, float]) -> None:
         assert samples[f'semantic_palette_inflight_items{{model="{model}"}}'] == 0
         assert samples[f'semantic_palette_queue_depth{{model="{model}"}}'] == 0
     assert samples["semantic_palette_device_busy_seconds_total"] > 0
-    assert samples['semantic_palette_model_load_duration_seconds{bundle="tiny"}'] > 0
+    assert samples['semantic_palette_model_load_duration_seconds{bundle="tiny",version="1"}'] > 0
 
 
 def test_models_are_named_with_engine_and_digest(worked: RunningServer, samples: dict[str, float]) -> None:
@@ -92,10 +97,15 @@ def test_models_are_named_with_engine_and_digest(worked: RunningServer, samples:
 def test_quality_is_measured(samples: dict[str, float]) -> None:
     assert samples["semantic_palette_pairs_total"] == PAIRS
     assert samples["semantic_palette_inflight_pairs"] == 0
-    assert samples['semantic_palette_layouts_total{adherence="natural"}'] == PAIRS
-    assert samples['semantic_palette_layout_kl_nats_count{adherence="natural"}'] == PAIRS
+    assert samples['semantic_palette_layouts_total{adherence="natural",bundle="tiny",version="1"}'] == PAIRS
+    assert samples['semantic_palette_layout_kl_nats_count{adherence="natural",bundle="tiny",version="1"}'] == PAIRS
     requested, achieved = (
-        [samples[f'semantic_palette_{kind}_share_total{{adherence="natural",class="{name}"}}'] for name in NAMES[:6]]
+        [
+            samples[
+                f'semantic_palette_{kind}_share_total{{adherence="natural",bundle="tiny",class="{name}",version="1"}}'
+            ]
+            for name in NAMES[:6]
+        ]
         for kind in ("requested", "achieved")
     )
     assert requested == [SHARES.get(name, 0.0) * PAIRS for name in NAMES[:6]]

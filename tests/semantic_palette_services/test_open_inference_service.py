@@ -285,7 +285,9 @@ async def _share_a_batch(tiny_files: BundleFiles) -> None:
     settings = RuntimeSettings(engine="onnxruntime", threads=1, max_batch_size=8, max_queue=64)
     bundle = await LoadedBundle.load(tiny_files, settings, executor, ["layout"], observer)
     model, busy, held = bundle.models["layout"], threading.Event(), threading.Event()
-    operation = LayoutOperation(bundle, bundle.models, pool=pool, observer=Metrics())
+    operation = LayoutOperation(
+        bundle, bundle.models, pool=pool, observer=Metrics().of_bundle("tiny", "1", bundle.label_space.names)
+    )
     palette = np.full(6, 1 / 6)
 
     def hold() -> None:

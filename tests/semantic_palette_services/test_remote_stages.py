@@ -18,6 +18,7 @@ from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
 from semantic_palette.v1 import palette_service_pb2 as palette
+from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.encoding import ImageEncoding, ImageFormat
 from semantic_palette_services.factory.remote_stages import RemoteImageStage, RemotePaletteStage
 from semantic_palette_services.factory.stage_channel import StageAnswerError, StageChannel, StageUnavailableError
@@ -126,7 +127,7 @@ async def test_the_palette_service_says_what_the_bundle_has(styled: bool | None)
     answer = palette.GetLabelSpaceResponse(classes=classes, name="two", height=4, width=8, styled=styled)
     answer.operations.extend([] if styled is None else ["editor", "image"])
     channel = RecordingChannel(answer)
-    bundle = await RemotePaletteStage(channel).pin("", "", None)
+    bundle = await RemotePaletteStage(channel).pin(BundleSelection(), None)
     await channel.close()
     assert bundle.styled is styled
     assert bundle.operations == (None if styled is None else {"editor", "image"})

@@ -71,6 +71,7 @@ def write_tiny_bundle(
     poison: Collection[str] = (),
     disobedient: bool = False,
     work: int = 0,
+    ballast: int = 0,
     activate: bool = True,
 ) -> Tiny:
     """Write a bundle to a model store.
@@ -91,6 +92,7 @@ def write_tiny_bundle(
         poison: models that fail on the marker input, of "layout" (layout and layout_scores) and "image".
         disobedient: whether the editor paints the whole frame where the region is small (`OBEYED_AREA`).
         work: matrix products of size 512 that are added to each model with z to slow it down; about 0.1 ms each.
+        ballast: bytes of weights that are added to the image model and change nothing.
         activate: whether to make the version the active one.
 
     Returns:
@@ -103,7 +105,7 @@ def write_tiny_bundle(
         "layout": lambda: layout_graph(tiny, "labels", "layout" in poison, work),
         "layout_scores": lambda: layout_graph(tiny, "scores", "layout" in poison, work),
         "editor": lambda: editor_graph(tiny, budget, disobedient, work),
-        "image": lambda: image_graph(tiny, image, "image" in poison, work),
+        "image": lambda: image_graph(tiny, image, "image" in poison, work, ballast),
         "style_encoder": lambda: style_encoder_graph(tiny),
     }
     specs = {operation: _specs(tiny, image)[operation] for operation in models}

@@ -113,7 +113,7 @@ def editor_graph(tiny: Tiny, budget: str, disobedient: bool, work: int) -> Graph
     return graph
 
 
-def image_graph(tiny: Tiny, kind: ImageKind, poison: bool, work: int) -> Graph:
+def image_graph(tiny: Tiny, kind: ImageKind, poison: bool, work: int, ballast: int = 0) -> Graph:
     graph = Graph()
     if kind == "styled":
         shown = graph.add("Transpose", _one_hot(graph, tiny), perm=[0, 2, 1])
@@ -129,8 +129,17 @@ def image_graph(tiny: Tiny, kind: ImageKind, poison: bool, work: int) -> Graph:
     if kind == "latent":
         tint = graph.slowed(graph.add("MatMul", "z", graph.constant(tiny.tint)), "z", tiny.image_latent_size, work)
         colours = graph.add("Add", colours, graph.add("Unsqueeze", tint, graph.constant(np.array([1, 2]))))
+    if ballast:
+        colours = graph.add("Add", colours, _ballast(graph, ids, ballast))
     _paint(graph, colours)
     return graph
+
+
+def _ballast(graph: Graph, ids: str, size: int) -> str:
+    """0 for every pixel, looked up by its class in so many bytes of weights that otherwise nobody reads."""
+    weights = np.random.default_rng(0).normal(size=(size // 4, 1)).astype(np.float32)
+    weights[:256] = 0
+    return graph.add("Gather", graph.constant(weights), ids, axis=0)
 
 
 def _paint(graph: Graph, colours: str) -> None:

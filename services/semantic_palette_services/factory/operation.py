@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from semantic_palette.pair import EditedPair, Pair
 from semantic_palette.priority import Priority
+from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.concurrency import WorkerPool, cancel_and_wait
 from semantic_palette_services.factory.edits import PairEditor
 from semantic_palette_services.factory.generation import PairGenerator
@@ -83,14 +84,17 @@ class FactoryOperation:
         """Begin no more pairs: every stream finishes those begun, then fails with DrainingError."""
         self._draining = True
 
-    async def pin(self, name: str, digest: str, deadline: float | None = None) -> PinnedBundle:
-        """The bundle for a new stream.
+    @asynccontextmanager
+    async def pin(self, selection: BundleSelection, deadline: float | None = None) -> AsyncIterator[PinnedBundle]:
+        """The bundle for a new stream; where its stages are in this process, it stays loaded within the block.
 
         Raises:
             BundleNotFoundError: the bundle is not served.
-            BundleMismatchError: another digest of it is served.
+            BundleMismatchError: the digest or version that is asked for is not loaded.
         """
-        return await self._stages.palette.pin(name, digest, deadline)
+        bundle = await self._stages.palette.pin(selection, deadline)
+        with self._stages.hold(bundle):
+            yield bundle
 
     @contextmanager
     def admit(self) -> Iterator[None]:

@@ -6,6 +6,8 @@ and calls spread over its replicas. gRPC itself retries what another moment or a
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from semantic_palette.constraints import Constraints
 from semantic_palette.pair import Adherence, PaletteOrigin
 from semantic_palette.v1 import (
@@ -18,6 +20,7 @@ from semantic_palette.v1 import (
     palette_service_pb2_grpc,
 )
 from semantic_palette_services import codecs, edit_codecs
+from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.encoding import ImageEncoding, ImageFormat, encode_image
 from semantic_palette_services.factory.stage_channel import StageChannel
 from semantic_palette_services.factory.stages import (
@@ -33,16 +36,25 @@ from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
 
 
-class RemotePaletteStage:
+class _RemoteStage:
+    """A stage at an address."""
+
+    def hold(self, bundle: PinnedBundle) -> AbstractContextManager[object]:
+        """See `PaletteStage.hold`: here is nothing to hold."""
+        return nullcontext()
+
+
+class RemotePaletteStage(_RemoteStage):
     """The palette service at an address."""
 
     def __init__(self, channel: StageChannel) -> None:
         self._channel = channel
         self._stub = palette_service_pb2_grpc.PaletteServiceStub(channel.channel)  # type: ignore[no-untyped-call]
 
-    async def pin(self, name: str, digest: str, deadline: float | None) -> PinnedBundle:
+    async def pin(self, selection: BundleSelection, deadline: float | None) -> PinnedBundle:
         """See `PaletteStage.pin`."""
-        request = palette_service_pb2.GetLabelSpaceRequest(bundle=common_pb2.BundleSelector(name=name, digest=digest))
+        wanted = common_pb2.BundleSelector(name=selection.name, digest=selection.digest, version=selection.version)
+        request = palette_service_pb2.GetLabelSpaceRequest(bundle=wanted)
         return await self._channel.ask(self._stub.GetLabelSpace, request, deadline, _read_bundle)
 
     async def sample(
@@ -67,7 +79,7 @@ class RemotePaletteStage:
         )
 
 
-class RemoteLayoutStage:
+class RemoteLayoutStage(_RemoteStage):
     """The layout service at an address."""
 
     def __init__(self, channel: StageChannel) -> None:
@@ -113,7 +125,7 @@ class RemoteLayoutStage:
         )
 
 
-class RemoteImageStage:
+class RemoteImageStage(_RemoteStage):
     """The image service at an address."""
 
     def __init__(self, channel: StageChannel) -> None:

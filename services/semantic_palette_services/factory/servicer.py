@@ -52,13 +52,14 @@ class FactoryServicer(FactoryServiceServicer):
         deadline = deadline_of(context)
         check_count("count", request.count, self._limits.max_pairs)
         check_range_end(request.first_index, request.count)
-        bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
-        quota = quota_of_caller()
-        with quota.stream(), self._operation.admit():
-            job = await self._job(request, bundle)
-            async with aclosing(self._operation.stream(bundle, job, deadline, quota)) as pairs:
-                async for pair in pairs:
-                    await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
+        selection = codecs.selection_from_proto(request.bundle)
+        async with self._operation.pin(selection, deadline) as bundle:
+            quota = quota_of_caller()
+            with quota.stream(), self._operation.admit():
+                job = await self._job(request, bundle)
+                async with aclosing(self._operation.stream(bundle, job, deadline, quota)) as pairs:
+                    async for pair in pairs:
+                        await context.write(pb.GeneratePairsResponse(pair=_pair_to_proto(pair, bundle, job)))
 
     async def EditPairs(  # noqa: N802 - the name of the RPC
         self, request: pb.EditPairsRequest, context: Context
@@ -67,17 +68,19 @@ class FactoryServicer(FactoryServiceServicer):
         deadline = deadline_of(context)
         check_count("count", request.count, self._limits.max_pairs)
         check_range_end(request.first_index, request.count)
-        bundle = await self._operation.pin(request.bundle.name, request.bundle.digest, deadline)
-        # Decoded, they are kept for as long as the stream lasts: no more of them than a message can hold.
-        most = self._limits.items_of(bundle.height * bundle.width * 4)
-        check_count("sources", len(request.sources), most)
-        quota = quota_of_caller()
-        with quota.stream(), self._operation.admit():
-            job = await self._edit_job(request, bundle)
-            async with aclosing(self._operation.edit(bundle, job, deadline, quota)) as pairs:
-                async for pair in pairs:
-                    region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
-                    await context.write(pb.EditPairsResponse(pair=_pair_to_proto(pair, bundle, job), region=region))
+        selection = codecs.selection_from_proto(request.bundle)
+        async with self._operation.pin(selection, deadline) as bundle:
+            # Decoded, they are kept for as long as the stream lasts: no more of them than a message can hold.
+            most = self._limits.items_of(bundle.height * bundle.width * 4)
+            check_count("sources", len(request.sources), most)
+            quota = quota_of_caller()
+            with quota.stream(), self._operation.admit():
+                job = await self._edit_job(request, bundle)
+                async with aclosing(self._operation.edit(bundle, job, deadline, quota)) as pairs:
+                    async for pair in pairs:
+                        region = edit_codecs.shares_to_proto(bundle.label_space, pair.region)
+                        proto = _pair_to_proto(pair, bundle, job)
+                        await context.write(pb.EditPairsResponse(pair=proto, region=region))
 
     async def _job(self, request: pb.GeneratePairsRequest, bundle: PinnedBundle) -> PairJob:
         return PairJob(

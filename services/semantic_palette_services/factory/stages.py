@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from semantic_palette.editing import Mask, RegionShares, ShareEdit
 from semantic_palette.label_space import LabelSpace
 from semantic_palette.pair import Adherence, EngineIdentity
 from semantic_palette.priority import Priority
+from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.encoding import EncodedImage, ImageEncoding
 from semantic_palette_services.image.style_cache import StyleReference
 from semantic_palette_services.palette.operation import DrawnPalette
@@ -106,8 +109,15 @@ class StagedImage:
 class PaletteStage(Protocol):
     """Knows the bundle and draws palettes."""
 
-    async def pin(self, name: str, digest: str, deadline: float | None) -> PinnedBundle:
-        """The bundle with this name and digest; where empty, the one that is active now."""
+    async def pin(self, selection: BundleSelection, deadline: float | None) -> PinnedBundle:
+        """The bundle that is wanted; where that is left open, the one that is active now."""
+
+    def hold(self, bundle: PinnedBundle) -> AbstractContextManager[object]:
+        """Keep the bundle loaded within the block, in this process: others hold what they are asked for often enough.
+
+        Raises:
+            BundleMismatchError: it is not loaded in this process, where the stage is.
+        """
 
     async def sample(
         self,
@@ -124,6 +134,9 @@ class PaletteStage(Protocol):
 class LayoutStage(Protocol):
     """Generates and edits layouts."""
 
+    def hold(self, bundle: PinnedBundle) -> AbstractContextManager[object]:
+        """See `PaletteStage.hold`."""
+
     async def generate(self, bundle: PinnedBundle, task: LayoutTask, deadline: float | None) -> StagedLayout:
         """Generate a layout."""
 
@@ -133,6 +146,9 @@ class LayoutStage(Protocol):
 
 class ImageStage(Protocol):
     """Translates layouts."""
+
+    def hold(self, bundle: PinnedBundle) -> AbstractContextManager[object]:
+        """See `PaletteStage.hold`."""
 
     async def translate(self, bundle: PinnedBundle, task: ImageTask, deadline: float | None) -> StagedImage:
         """Translate a layout and encode the image."""
@@ -145,3 +161,13 @@ class Stages:
     palette: PaletteStage
     layout: LayoutStage
     image: ImageStage
+
+    @contextmanager
+    def hold(self, bundle: PinnedBundle) -> Iterator[None]:
+        """Keep a bundle loaded within the block in every stage that is in this process.
+
+        Raises:
+            BundleMismatchError: a stage of this process has not got it.
+        """
+        with self.palette.hold(bundle), self.layout.hold(bundle), self.image.hold(bundle):
+            yield

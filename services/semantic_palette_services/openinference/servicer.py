@@ -11,7 +11,6 @@ from grpc import aio
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.manifest import TensorSpec
 from semantic_palette_services.access.errors import UnauthenticatedError
-from semantic_palette_services.bundle_selection import check_selection
 from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.maker import SERVICE_VERSION
@@ -103,10 +102,10 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     ) -> pb.ModelReadyResponse:
         """Whether one model can answer now; one that is not here is not ready, as Triton has it."""
         try:
-            model = self._catalogue.resolve(request.name, request.version)
+            with self._catalogue.lease(request.name, request.version) as model:
+                return pb.ModelReadyResponse(ready=self._health.ready and model.served.batcher.healthy)
         except UnknownModelError:
             return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=self._health.ready and model.served.batcher.healthy)
 
     async def ServerMetadata(  # noqa: N802 - the name of the RPC
         self, request: pb.ServerMetadataRequest, context: Context
@@ -118,15 +117,15 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelMetadataRequest, context: Context
     ) -> pb.ModelMetadataResponse:
         """What a model takes and gives."""
-        model = self._catalogue.resolve(request.name, request.version)
-        entry = model.served.entry
-        return pb.ModelMetadataResponse(
-            name=model.name,
-            versions=[model.version],
-            platform=PLATFORM,
-            inputs=_metadata(entry.inputs),
-            outputs=_metadata(entry.outputs),
-        )
+        with self._catalogue.lease(request.name, request.version) as model:
+            entry = model.served.entry
+            return pb.ModelMetadataResponse(
+                name=model.name,
+                versions=self._catalogue.versions(model),
+                platform=PLATFORM,
+                inputs=_metadata(entry.inputs),
+                outputs=_metadata(entry.outputs),
+            )
 
     async def ModelInfer(  # noqa: N802 - the name of the RPC
         self, request: pb.ModelInferRequest, context: Context
@@ -177,10 +176,21 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     async def _infer(
         self, request: pb.ModelInferRequest, deadline: float | None, *, streamed: bool
     ) -> pb.ModelInferResponse:
-        model = self._catalogue.resolve(request.model_name, request.model_version)
         options = read_parameters(request.parameters)
         work_as(options.priority)
-        check_selection(model.bundle, "", options.bundle_digest)
+        digest = options.bundle_digest
+        with self._catalogue.lease(request.model_name, request.model_version, digest) as model:
+            return await self._infer_with(model, request, options, deadline, streamed=streamed)
+
+    async def _infer_with(
+        self,
+        model: ExposedModel,
+        request: pb.ModelInferRequest,
+        options: InferOptions,
+        deadline: float | None,
+        *,
+        streamed: bool,
+    ) -> pb.ModelInferResponse:
         deadline = _earlier(deadline, options.timeout)
         entry, raw = model.served.entry, is_raw(request)
         drawn = _drawn(model, options)

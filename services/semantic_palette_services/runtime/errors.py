@@ -14,6 +14,8 @@ SemanticPaletteError
     EngineLoadError           the engine is there but cannot load the model file
     EngineOutputError         the engine answered with arrays that the manifest does not promise
     ParityError               no allowed engine reproduces the bundle's golden outputs
+    BundleRejectedError       a version cannot be served, or made the active one; what served before still does
+    BundleInUseError          the active version of the default bundle is not unloaded
 """
 
 from __future__ import annotations
@@ -162,3 +164,26 @@ class ParityError(RuntimeServiceError):
         super().__init__(f"{model}: no engine reproduces the golden outputs:\n{explanation}")
         self.model = model
         self.explanation = explanation
+
+
+class BundleRejectedError(RuntimeServiceError):
+    """A version cannot be served, or cannot be made the active one; nothing has changed.
+
+    Attributes:
+        reference: ``name/version``.
+        reason: why.
+    """
+
+    def __init__(self, reference: str, reason: str) -> None:
+        super().__init__(f"bundle {reference}: {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+class BundleInUseError(RuntimeServiceError):
+    """The version is the active one of the default bundle, without which the server would have nothing to serve."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(f"bundle {name}/{version}: it is what requests get by default; activate another version first")
+        self.name = name
+        self.version = version

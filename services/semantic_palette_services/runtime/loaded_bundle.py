@@ -27,6 +27,7 @@ class LoadedBundle:
     """A bundle that answers. Get one from `load`, in the event loop that will use it.
 
     Attributes:
+        files: the bundle on disk.
         manifest: what is in the bundle.
         digest: hex sha256 of the manifest.
         palette_model: the bundle's distribution of palettes.
@@ -35,6 +36,7 @@ class LoadedBundle:
     """
 
     def __init__(self, files: BundleFiles, palette_model: PaletteModel) -> None:
+        self.files = files
         self.manifest: Manifest = files.manifest
         self.digest = files.digest
         self.palette_model = palette_model

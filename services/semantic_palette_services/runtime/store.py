@@ -18,7 +18,7 @@ from semantic_palette.manifest import MANIFEST_NAME, Manifest, manifest_digest, 
 
 ACTIVE, PREVIOUS = "active", "previous"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,15 @@ class ModelStore:
             BundleNotFoundError: there is no such version.
             BundleError: the version is corrupt.
         """
-        self.open(name, version)
+        self.mark_active(self.open(name, version))
+
+    def mark_active(self, files: BundleFiles) -> None:
+        """As `activate`, for a version that has been opened and so verified.
+
+        Raises:
+            OSError: the store cannot be written; the active version is as it was.
+        """
+        name, version = files.manifest.name, files.manifest.version
         current = self.active_version(name)
         if current == version:
             return
@@ -123,10 +131,21 @@ class ModelStore:
         Raises:
             BundleNotFoundError: no version was active before.
         """
-        previous = self.previous_version(name)
-        if previous is None:
-            raise BundleNotFoundError(f"bundle {name}: no version was active before, so there is nothing to go back to")
+        previous = self.version_before(name)
         self.activate(name, previous)
+        return previous
+
+    def version_before(self, name: str) -> str:
+        """The version to go back to.
+
+        Raises:
+            BundleNotFoundError: no version was active before.
+        """
+        previous = self.previous_version(name)
+        # Activating notes the version before first: after a crash between the two, both are the same.
+        if previous in (None, self.active_version(name)):
+            raise BundleNotFoundError(f"bundle {name}: no version was active before, so there is nothing to go back to")
+        assert previous is not None
         return previous
 
     def _only_name(self) -> str:
@@ -179,5 +198,5 @@ def _visible(folder: Path) -> list[Path]:
 
 def _checked(field: str, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise InvalidInputError(field, name, "letters, digits, '.', '_' and '-' are, starting with a letter or digit")
+        raise InvalidInputError(field, name, "up to 128 letters, digits, '.', '_' and '-' are, a letter or digit first")
     return name

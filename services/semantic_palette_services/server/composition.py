@@ -17,6 +17,7 @@ from semantic_palette.v1 import (
     palette_service_pb2,
     palette_service_pb2_grpc,
 )
+from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.local_stages import LocalImageStage, LocalLayoutStage, LocalPaletteStage
 from semantic_palette_services.factory.operation import FactoryLimits, FactoryOperation
@@ -24,15 +25,11 @@ from semantic_palette_services.factory.remote_stages import RemoteImageStage, Re
 from semantic_palette_services.factory.servicer import FactoryServicer
 from semantic_palette_services.factory.stage_channel import StageChannel
 from semantic_palette_services.factory.stages import ImageStage, LayoutStage, PaletteStage, Stages
-from semantic_palette_services.image.operation import ImageOperation
 from semantic_palette_services.image.servicer import ImageServicer
-from semantic_palette_services.layout.edit_operation import EditOperation
-from semantic_palette_services.layout.operation import LayoutOperation
 from semantic_palette_services.layout.servicer import LayoutServicer
 from semantic_palette_services.limits import Limits
-from semantic_palette_services.palette.operation import PaletteOperation
 from semantic_palette_services.palette.servicer import PaletteServicer
-from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
+from semantic_palette_services.runtime.registry import BundleRegistry
 from semantic_palette_services.server.health import Health
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.settings import ServerSettings, ServiceName
@@ -57,29 +54,27 @@ class Services:
 
     Args:
         settings: which services, and where the factory finds those of other processes.
-        bundle: the bundle with the models of these services; None where only a factory of remote stages is served.
+        bundles: the bundles with the models of these services; None where only a factory of remote stages is served.
         pool: threads for what would block the event loop.
-        metrics: is told about everything.
+        metrics: is told about pairs.
         health: of this process.
     """
 
     def __init__(
-        self, settings: ServerSettings, bundle: LoadedBundle | None, pool: WorkerPool, metrics: Metrics, health: Health
+        self,
+        settings: ServerSettings,
+        bundles: BundleRegistry[BundleOperations] | None,
+        pool: WorkerPool,
+        metrics: Metrics,
+        health: Health,
     ) -> None:
         self._settings = settings
+        self._bundles = bundles
         self._pool = pool
         self._channels = AsyncExitStack()
         self._limits = Limits(max_items=settings.max_items, max_pairs=settings.max_pairs)
-        self._palette: PaletteOperation | None = None
-        self._layout: LayoutOperation | None = None
-        self._edits: EditOperation | None = None
-        self._image: ImageOperation | None = None
         self._factory: FactoryOperation | None = None
-        self._open_inference: OpenInferenceServicer | None = None
-        if bundle is not None:
-            self._load_operations(bundle, metrics)
-            if "openinference" in settings.services:
-                self._open_inference = self._open_inference_of(bundle, health)
+        self._open_inference = self._open_inference_of(health) if "openinference" in settings.services else None
         if "factory" in settings.services:
             limits = FactoryLimits(
                 window=_BATCHES_IN_WINDOW * settings.max_batch_size,
@@ -88,23 +83,14 @@ class Services:
             )
             self._factory = FactoryOperation(self._stages(), pool, metrics, limits)
 
-    def _load_operations(self, bundle: LoadedBundle, metrics: Metrics) -> None:
-        if "palette" in self._settings.services:
-            self._palette = PaletteOperation(bundle, bundle.palette_model, self._pool)
-        if "layout" in self._settings.services:
-            self._layout = LayoutOperation(bundle, bundle.models, pool=self._pool, observer=metrics)
-            self._edits = EditOperation(bundle, bundle.models, self._pool, metrics)
-        if "image" in self._settings.services:
-            self._image = ImageOperation(bundle, bundle.models, bundle.style_bank, self._pool)
-
-    def _open_inference_of(self, bundle: LoadedBundle, health: Health) -> OpenInferenceServicer:
+    def _open_inference_of(self, health: Health) -> OpenInferenceServicer:
         # Imported where it is served alone: the protocol's messages have the same full names in every library that
         # speaks it, such as tritonclient, and a process can have them once.
         from semantic_palette_services.openinference.catalogue import ModelCatalogue
         from semantic_palette_services.openinference.servicer import OpenInferenceServicer
 
         window = _BATCHES_IN_WINDOW * self._settings.max_batch_size
-        return OpenInferenceServicer(ModelCatalogue(bundle), health, self._pool, self._limits, window)
+        return OpenInferenceServicer(ModelCatalogue(self._here()), health, self._pool, self._limits, window)
 
     def _stages(self) -> Stages:
         addresses = self._settings.stage_addresses
@@ -117,21 +103,21 @@ class Services:
     def _palette_stage(self, address: str | None) -> PaletteStage:
         if address is not None:
             return RemotePaletteStage(self._channel(address))
-        assert self._palette is not None, "settings promise an address or the service"
-        return LocalPaletteStage(self._palette)
+        return LocalPaletteStage(self._here())
 
     def _layout_stage(self, address: str | None) -> LayoutStage:
         if address is not None:
             return RemoteLayoutStage(self._channel(address))
-        assert self._layout is not None, "settings promise an address or the service"
-        assert self._edits is not None, "it comes with the layout service"
-        return LocalLayoutStage(self._layout, self._edits, self._pool)
+        return LocalLayoutStage(self._here(), self._pool)
 
     def _image_stage(self, address: str | None) -> ImageStage:
         if address is not None:
             return RemoteImageStage(self._channel(address))
-        assert self._image is not None, "settings promise an address or the service"
-        return LocalImageStage(self._image)
+        return LocalImageStage(self._here())
+
+    def _here(self) -> BundleRegistry[BundleOperations]:
+        assert self._bundles is not None, "settings promise an address or the service"
+        return self._bundles
 
     def _channel(self, address: str) -> StageChannel:
         channel = StageChannel(address, self._settings.stage_timeout)
@@ -140,14 +126,15 @@ class Services:
 
     def add_to(self, server: aio.Server) -> None:
         """Add the servicers to a server that has not started."""
-        if self._palette is not None:
-            palette = PaletteServicer(self._palette, self._limits)
+        services = self._settings.services
+        if "palette" in services:
+            palette = PaletteServicer(self._here(), self._limits)
             palette_service_pb2_grpc.add_PaletteServiceServicer_to_server(palette, server)  # type: ignore[no-untyped-call]
-        if self._layout is not None and self._edits is not None:
-            layout = LayoutServicer(self._layout, self._edits, self._pool, self._limits)
+        if "layout" in services:
+            layout = LayoutServicer(self._here(), self._pool, self._limits)
             layout_service_pb2_grpc.add_LayoutServiceServicer_to_server(layout, server)  # type: ignore[no-untyped-call]
-        if self._image is not None:
-            image = ImageServicer(self._image, self._pool, self._limits)
+        if "image" in services:
+            image = ImageServicer(self._here(), self._pool, self._limits)
             image_service_pb2_grpc.add_ImageServiceServicer_to_server(image, server)  # type: ignore[no-untyped-call]
         if self._factory is not None:
             factory = FactoryServicer(self._factory, self._pool, self._limits)

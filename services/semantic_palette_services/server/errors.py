@@ -7,7 +7,8 @@
 | BundleNotFoundError, MissingOperationError, UnknownModelError | NOT_FOUND | ErrorInfo |
 | UnauthenticatedError | UNAUTHENTICATED | ErrorInfo |
 | PermissionDeniedError | PERMISSION_DENIED | ErrorInfo |
-| BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: both digests |
+| BundleMismatchError | FAILED_PRECONDITION | PreconditionFailure: what is wanted and what is loaded |
+| BundleRejectedError, BundleInUseError | FAILED_PRECONDITION | ErrorInfo |
 | OverloadError, TooManyCallsError, QuotaExceededError | RESOURCE_EXHAUSTED | RetryInfo, QuotaFailure; push-back |
 | DeadlineUnmetError, DeadlineExpiredError | DEADLINE_EXCEEDED | ErrorInfo |
 | EngineDiedError | UNAVAILABLE | RetryInfo; push-back |
@@ -42,6 +43,8 @@ from semantic_palette_services.factory.stage_channel import StageUnavailableErro
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.openinference.catalogue import UnknownModelError
 from semantic_palette_services.runtime.errors import (
+    BundleInUseError,
+    BundleRejectedError,
     DeadlineUnmetError,
     DrainingError,
     EngineDiedError,
@@ -65,6 +68,8 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
     (QuotaExceededError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (BundleRejectedError, grpc.StatusCode.FAILED_PRECONDITION),
+    (BundleInUseError, grpc.StatusCode.FAILED_PRECONDITION),
     (OverloadError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyCallsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (DeadlineUnmetError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -131,7 +136,7 @@ def _details(error: Exception) -> list[Message]:
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     elif isinstance(error, BundleMismatchError):
         mismatch = error_details_pb2.PreconditionFailure.Violation(
-            type="BUNDLE_DIGEST", subject=error.name, description=str(error)
+            type=f"BUNDLE_{error.kind.upper()}", subject=error.name, description=str(error)
         )
         details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
     elif isinstance(error, _Exhausted):

@@ -1,6 +1,6 @@
 """From settings to a running server and back, in the right order.
 
-Start: tracing, metrics and health ports (NOT_SERVING), device, bundle, services, public port, SERVING.
+Start: tracing, metrics and health ports (NOT_SERVING), device, bundles, services, public port, admin port, SERVING.
 Drain: NOT_SERVING, a delay for load balancers to notice, no new calls and pairs, accepted ones finish, batchers,
 device, health and metrics ports, traces.
 """
@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from semantic_palette.errors import InvalidInputError
+from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.concurrency import WorkerPool
+from semantic_palette_services.models.operation import ModelOperation
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
-from semantic_palette_services.runtime.settings import RuntimeSettings
-from semantic_palette_services.runtime.store import BundleReference, ModelStore
+from semantic_palette_services.runtime.registry import BundleRegistry
+from semantic_palette_services.runtime.store import ModelStore
+from semantic_palette_services.server.bundle_loader import BundleLoader, load_at_start
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.device import open_device
 from semantic_palette_services.server.health import Health
 from semantic_palette_services.server.interceptor import CallInterceptor
-from semantic_palette_services.server.listeners import open_health_port, open_metrics_port, open_public_port
+from semantic_palette_services.server.listeners import (
+    open_admin_port,
+    open_health_port,
+    open_metrics_port,
+    open_public_port,
+)
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
@@ -42,15 +49,22 @@ class RunningServer:
         address: gRPC target of the public port.
         health_port: port of the kubelet's health service; None where there is none.
         metrics_port: port that Prometheus scrapes; None where there is none.
-        bundle: the bundle that is served; None for a factory of remote stages.
+        admin_address: gRPC target of the admin port; None where there is none.
+        bundles: the bundles in memory; None for a factory of remote stages.
         metrics: the metrics.
     """
 
     address: str
     health_port: int | None
     metrics_port: int | None
-    bundle: LoadedBundle | None
+    admin_address: str | None
+    bundles: BundleRegistry[BundleOperations] | None
     metrics: Metrics
+
+    @property
+    def bundle(self) -> LoadedBundle | None:
+        """The active version of the default bundle; None for a factory of remote stages."""
+        return None if self.bundles is None else self.bundles.default.loaded
 
 
 @asynccontextmanager
@@ -80,14 +94,18 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
             health_port = await open_health_port(settings, health, stack)
         pool = WorkerPool(settings.worker_threads)
         stack.callback(pool.close)
-        bundle = await _load_bundle(settings, health, metrics, stack) if settings.needs_bundle else None
-        services = Services(settings, bundle, pool, metrics, health)
+        models = await _open_bundles(settings, pool, health, metrics, stack) if settings.needs_bundle else None
+        bundles = None if models is None else models.bundles
+        services = Services(settings, bundles, pool, metrics, health)
         stack.push_async_callback(services.close)
         interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
         address = await open_public_port(settings, socket, services, health, interceptor, security, stack)
+        admin_address = None
+        if socket is None:
+            admin_address = await open_admin_port(settings, models, metrics, security, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
-        yield RunningServer(address, health_port, metrics_port, bundle, metrics)
+        yield RunningServer(address, health_port, metrics_port, admin_address, bundles, metrics)
 
 
 def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> Tracer | None:
@@ -103,30 +121,18 @@ def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> Tracer | No
     return tracer
 
 
-async def _load_bundle(
-    settings: ServerSettings, health: Health, metrics: Metrics, stack: AsyncExitStack
-) -> LoadedBundle:
-    started = time.perf_counter()
-    reference = BundleReference.parse(settings.bundle)
+async def _open_bundles(
+    settings: ServerSettings, pool: WorkerPool, health: Health, metrics: Metrics, stack: AsyncExitStack
+) -> ModelOperation:
     store = ModelStore(settings.model_store)
-    files = await asyncio.to_thread(store.open, reference.name, reference.version, digest=reference.digest)
     executor = open_device(settings, health, metrics, stack)
-    runtime = RuntimeSettings(
-        engine=settings.engine,
-        threads=settings.engine_threads,
-        max_batch_size=settings.max_batch_size,
-        max_queue=settings.max_queue,
-        max_queue_seconds=settings.max_queue_seconds,
-    )
-    # What a bundle lacks is told to those who ask for it: few bundles have everything.
-    models = [operation for operation in settings.models if operation in files.manifest.models]
-    if settings.models and not models:
-        logger.warning("bundle %s has no model for %s", files.manifest.name, ", ".join(settings.services))
-    bundle = await LoadedBundle.load(files, runtime, executor, models, metrics)
-    stack.push_async_callback(bundle.close)
-    stack.push_async_callback(bundle.drain)
-    metrics.bundle_loaded(bundle, time.perf_counter() - started)
-    return bundle
+    loader = BundleLoader(settings, store, executor, pool, metrics)
+    bundles = await load_at_start(settings, loader)
+    stack.push_async_callback(bundles.close)
+    stack.push_async_callback(bundles.drain)
+    models = ModelOperation(store, bundles, loader.load, metrics)
+    stack.push_async_callback(models.close)
+    return models
 
 
 async def _leave(pre_stop_delay: float, health: Health) -> None:

@@ -1,7 +1,7 @@
 """Opening the ports of a server, and closing them kindly.
 
-The public port carries the services, health and reflection; the health port health alone, for the kubelet; the metrics
-port what Prometheus scrapes.
+The public port carries the services, health and reflection; the admin port what changes the server; the health port
+health alone, for the kubelet; the metrics port what Prometheus scrapes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from semantic_palette.errors import SemanticPaletteError
+from semantic_palette.v1 import model_service_pb2, model_service_pb2_grpc
 from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.grpc_options import server_options
+from semantic_palette_services.models.operation import ModelOperation
+from semantic_palette_services.models.servicer import ModelServicer
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.decoding import DecodingInterceptor
 from semantic_palette_services.server.health import HEALTH_SERVICE, Health
@@ -28,6 +31,9 @@ from semantic_palette_services.server.settings import ServerSettings
 
 _FAREWELL_SECONDS = 0.5
 """Time for refusals on their way, once no accepted call is left."""
+
+
+_MAX_ADMIN_CALLS = 16
 
 
 class ListenError(SemanticPaletteError):
@@ -85,6 +91,45 @@ async def open_public_port(
     stack.push_async_exit(stop)
     stack.callback(health.end_watches)
     stack.callback(services.drain)
+    return address
+
+
+async def open_admin_port(
+    settings: ServerSettings,
+    models: ModelOperation | None,
+    metrics: Metrics,
+    security: Security,
+    stack: AsyncExitStack,
+) -> str | None:
+    """Open the admin port, where the settings want one; returns its gRPC target.
+
+    Args:
+        settings: whether, and where.
+        models: the bundles to administer; None where this process has none.
+        metrics: are told about every call.
+        security: whose tokens have the scope, and the certificate of the public port.
+        stack: leaving it closes the port.
+    """
+    if settings.admin_port is None:
+        return None
+    interceptors = (
+        *security.interceptors(Scope.ADMIN),
+        CallInterceptor(metrics, _MAX_ADMIN_CALLS),
+        DecodingInterceptor(),
+    )
+    server = aio.server(interceptors=interceptors, options=server_options(max_connection_age_seconds=0.0))
+    names = [reflection.SERVICE_NAME]
+    if models is not None:
+        servicer = ModelServicer(models)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+        names.append(model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name)
+    if settings.reflection:
+        reflection.enable_server_reflection(names, server)
+    host = "127.0.0.1" if settings.admin_host in ("0.0.0.0", "::") else settings.admin_host
+    port = _listen(server, "admin_port", settings.admin_host, settings.admin_port, security.credentials)
+    address = _target(host, port)
+    await server.start()
+    stack.push_async_callback(server.stop, _FAREWELL_SECONDS)
     return address
 
 

@@ -47,8 +47,11 @@ async def serve(settings: ServerSettings) -> None:
 
 
 def _announce(settings: ServerSettings, server: RunningServer) -> None:
-    if server.bundle is not None:
-        logger.info("bundle %s/%s, digest %s", server.bundle.name, server.bundle.version, server.bundle.digest)
+    for held in server.bundles.held if server.bundles is not None else ():
+        bundle = held.bundle
+        logger.info("bundle %s/%s, digest %s: %s", bundle.name, bundle.version, bundle.digest, held.state)
+    if server.admin_address is not None:
+        logger.info("admin services at %s", server.admin_address)
     logger.info(
         "serving %s at %s, health port %s, metrics port %s",
         ", ".join(settings.services),

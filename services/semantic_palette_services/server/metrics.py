@@ -1,31 +1,27 @@
 """Prometheus metrics: base units, few labels, true histograms.
 
-One registry a server. It implements the observers of the runtime (batches), the operations (layouts, pairs), the
-interceptor (calls) and the secrets (certificates, tokens), so that none of those knows of Prometheus.
+One registry a server. It implements the observers of the factory (pairs), the interceptor (calls), changes of bundles
+and the secrets (certificates, tokens); `BundleMetrics`, one a bundle, those of batches and layouts. So none of what is
+observed knows of Prometheus.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from datetime import datetime
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from semantic_palette.editing import RegionShares
-from semantic_palette.pair import Adherence
-from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.observer import CancelStage, ExecutedBatch, RestartReason, ShedReason
-from semantic_palette_services.server.share_collector import ShareCollector
+from semantic_palette_services.server.bundle_metrics import BundleFamilies, BundleMetrics
 from semantic_palette_services.tracing import Span, current_span
 
 PREFIX = "semantic_palette"
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-_NATS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Metrics:
@@ -44,6 +40,7 @@ class Metrics:
         self._define_batches()
         self._define_results()
         self._define_security()
+        self._bundle_families = BundleFamilies(PREFIX, self.registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
@@ -79,27 +76,11 @@ class Metrics:
             "engine_restarts", "Restarts of engines, by what was before: died, hung, failed.", "reason"
         )
         self._device_seconds = self._counter("device_busy_seconds", "Time that the device computed.")
-        self._load_seconds = self._gauge(
-            "model_load_duration_seconds", "Time to verify, load, check and measure the bundle.", "bundle"
-        )
-        self._model_info = self._gauge(
-            "model_info",
-            "1 for every model that is served.",
-            *("bundle", "version", "digest", "model", "engine", "engine_version", "precision", "sha256"),
-        )
 
     def _define_results(self) -> None:
-        self._layouts = self._counter("layouts", "Layouts generated.", "adherence")
-        self._kl = self._histogram(
-            "layout_kl_nats", "KL divergence of achieved from requested palettes.", _NATS, "adherence"
-        )
-        self._edits = self._counter("edits", "Layouts edited.")
-        self._edit_kl = self._histogram(
-            "edit_kl_nats", "KL divergence of achieved from requested palettes of edited regions.", _NATS
-        )
         self._pairs = self._counter("pairs", "Pairs made.")
         self._inflight_pairs = self._gauge("inflight_pairs", "Pairs in the making.")
-        self._shares: ShareCollector | None = None
+        self._changes = self._counter("bundle_changes", "Changes of bundles: ok, failed.", "action", "outcome")
 
     def _define_security(self) -> None:
         self._reloads = self._counter(
@@ -112,23 +93,13 @@ class Metrics:
             "tls_certificate_expiry_timestamp_seconds", "When the certificate in use expires, in Unix time.", "what"
         )
 
-    def bundle_loaded(self, bundle: LoadedBundle, seconds: float) -> None:
-        """A bundle was loaded in so many seconds."""
-        self._load_seconds.labels(bundle.name).set(seconds)
-        for operation, model in bundle.models.items():
-            engine = model.engine
-            self._model_info.labels(
-                bundle.name,
-                bundle.version,
-                bundle.digest,
-                operation,
-                engine.engine,
-                engine.engine_version,
-                engine.precision,
-                engine.model_digest,
-            ).set(1)
-        self._shares = ShareCollector(PREFIX, bundle.label_space.names)
-        self.registry.register(self._shares)
+    def of_bundle(self, name: str, version: str, class_names: Sequence[str]) -> BundleMetrics:
+        """What batchers and operations of one version of a bundle tell, until its `BundleMetrics.remove`."""
+        return BundleMetrics(self, self._bundle_families, name, version, class_names)
+
+    def change_ended(self, action: str, succeeded: bool) -> None:
+        """See `ChangeObserver.change_ended`."""
+        self._changes.labels(action, "ok" if succeeded else "failed").inc()
 
     def reloaded(self, what: str, ok: bool) -> None:
         """See `ReloadObserver.reloaded`."""
@@ -169,9 +140,9 @@ class Metrics:
         """See `BatchObserver.cancelled`."""
         self._cancelled.labels(model, stage).inc()
 
-    def queue_depth(self, model: str, depth: int) -> None:
-        """See `BatchObserver.queue_depth`."""
-        self._queue_depth.labels(model).set(depth)
+    def queue_depth(self, model: str, change: int) -> None:
+        """So many more items, or fewer, wait now."""
+        self._queue_depth.labels(model).inc(change)
 
     def inflight(self, model: str, delta: int) -> None:
         """See `BatchObserver.inflight`."""
@@ -180,20 +151,6 @@ class Metrics:
     def engine_restarted(self, reason: RestartReason) -> None:
         """See `DeviceObserver.engine_restarted`."""
         self._restarts.labels(reason).inc()
-
-    def layout_served(
-        self, adherence: Adherence, requested: NDArray[np.float64], achieved: NDArray[np.float64], kl: float
-    ) -> None:
-        """See `QualityObserver.layout_served`."""
-        self._layouts.labels(adherence.value).inc()
-        self._kl.labels(adherence.value).observe(kl)
-        if self._shares is not None:
-            self._shares.add(adherence, requested, achieved)
-
-    def layout_edited(self, region: RegionShares) -> None:
-        """See `EditObserver.layout_edited`."""
-        self._edits.inc()
-        self._edit_kl.observe(region.kl)
 
     def pair_started(self) -> None:
         """See `PairObserver.pair_started`."""

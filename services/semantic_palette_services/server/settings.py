@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.grpc_conventions import is_loopback
 
@@ -32,7 +33,12 @@ class ServerSettings(BaseSettings):
     """Folder of the bundles."""
 
     bundle: str | None = None
-    """``name``, ``name/version`` or ``name/version@sha256``; default: the only bundle, in its active version."""
+    """``name``, ``name/version`` or ``name/version@sha256``, or several of these, separated by commas. Requests that
+    name no bundle get the first; of several versions of a bundle, those that pin none get the first. Default: the only
+    bundle of the store, in its active version."""
+
+    unload_delay: float = Field(default=10.0, ge=0)
+    """Seconds without a request after which a version that is no longer active is unloaded."""
 
     engine: str = "auto"
     """``auto`` for the fastest that passes parity, or an engine's name."""
@@ -88,6 +94,11 @@ class ServerSettings(BaseSettings):
 
     reflection: bool = True
     """Whether gRPC reflection is served; where there are tokens it needs one."""
+    admin_host: str = "127.0.0.1"
+    """Address that the admin port listens on."""
+
+    admin_port: Port | None = None
+    """Port of the admin services, such as ModelService; 0 for any that is free. Default: there is none."""
 
     palette_address: str | None = None
     """Where the factory finds the palette service; default: in this process."""
@@ -137,6 +148,13 @@ class ServerSettings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("bundle")
+    @classmethod
+    def _check_references(cls, value: str | None) -> str | None:
+        for part in _parts(value):
+            BundleReference.parse(part)
+        return value
+
     @model_validator(mode="after")
     def _stages_are_somewhere(self) -> ServerSettings:
         if not self.services:
@@ -161,8 +179,17 @@ class ServerSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _admin_is_guarded(self) -> ServerSettings:
+        guarded = self.auth_tokens is not None or self.tls_client_ca is not None
+        if self.admin_port is not None and not guarded and not is_loopback(self.admin_host):
+            needed = "whoever reaches the admin port may change what is served: auth_tokens or tls_client_ca is needed"
+            raise InvalidInputError("admin_host", self.admin_host, f"{needed}, or 127.0.0.1")
+        return self
+
+    @model_validator(mode="after")
     def _tokens_are_not_overheard(self) -> ServerSettings:
-        safe = self.tls_certificate is not None or self.allow_plaintext_tokens or is_loopback(self.host)
+        at_home = is_loopback(self.host) and (self.admin_port is None or is_loopback(self.admin_host))
+        safe = self.tls_certificate is not None or self.allow_plaintext_tokens or at_home
         if self.auth_tokens is not None and not safe:
             needed = (
                 "tokens would cross the network in plaintext: tls_certificate and tls_key are needed, or host "
@@ -175,6 +202,11 @@ class ServerSettings(BaseSettings):
     def stage_addresses(self) -> dict[ServiceName, str | None]:
         """Address of each service that the factory needs; None for this process."""
         return {"palette": self.palette_address, "layout": self.layout_address, "image": self.image_address}
+
+    @property
+    def bundles(self) -> tuple[BundleReference, ...]:
+        """The bundles to load when the server starts, the default one first."""
+        return tuple(BundleReference.parse(part) for part in _parts(self.bundle))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -193,6 +225,10 @@ class ServerSettings(BaseSettings):
     def needs_bundle(self) -> bool:
         """Whether any service of this process reads the model store."""
         return any(service != "factory" for service in self.services)
+
+
+def _parts(text: str | None) -> list[str | None]:
+    return [None] if text is None else [part.strip() for part in text.split(",")]
 
 
 def read_settings(**given: Any) -> ServerSettings:
