@@ -25,7 +25,7 @@ from typing import Any
 
 from serving_overhead import Variant, processor_name, served
 
-from semantic_palette_services.runtime.batcher import Batcher
+from semantic_palette_services.runtime.batch_source import BatchSource
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.server.lifecycle import run_server
 from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
@@ -92,7 +92,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
         pre_stop_delay=0.0,
     )
     clock, rounds = Clock(), []
-    Batcher.run_turn = clock.noting(Batcher.run_turn, clock.turns)  # type: ignore[method-assign]
+    BatchSource.run_turn = clock.noting(BatchSource.run_turn, clock.turns)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         async with run_server(settings, socket=str(Path(folder) / "services.sock")) as server:
             bundle = server.bundle

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+
+from semantic_palette_services.runtime.item_queue import BucketKey, Turns
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
@@ -56,3 +59,26 @@ class BatchTimeModel:
         while size < largest and self.predict(size + 1) <= allowed:
             size += 1
         return size
+
+
+class BatchTimes:
+    """Batch times of every bucket of a model; those of items that run alone after a failure are in with the others'.
+
+    Args:
+        measured: seconds of ordinary batches by size, measured before serving.
+    """
+
+    def __init__(self, measured: Mapping[int, float] | None) -> None:
+        self._measured = measured
+        self._models: dict[tuple[object, bool], BatchTimeModel] = {}
+
+    def of(self, key: BucketKey) -> BatchTimeModel:
+        """The batch times of a bucket."""
+        bucket = (key.signature, key.deterministic)
+        if bucket not in self._models:
+            self._models[bucket] = BatchTimeModel(None if key.deterministic else self._measured)
+        return self._models[bucket]
+
+    def total(self, turns: Iterable[Turns]) -> float:
+        """Expected seconds of batches."""
+        return math.fsum(number * self.of(key).predict(size) for key, size, number in turns)
