@@ -310,6 +310,57 @@ async def _share_a_batch(tiny_files: BundleFiles) -> None:
     pool.close()
 
 
+# Several bundles.
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Stubs]]:
+    """A server of two versions of a bundle, the second active, and of another bundle."""
+    root = tmp_path_factory.mktemp("several") / "model_store"
+    write_tiny_bundle(root, "town", "1", seed=1, models=("layout",), activate=False)
+    write_tiny_bundle(root, "town", "2", seed=2, models=("layout",))
+    write_tiny_bundle(root, "faces", "5", models=FACES, image="styled")
+    with serving_in_thread(root, bundle="town/2,town/1,faces") as running:
+        yield running
+
+
+def test_a_model_is_found_in_every_bundle_and_version(several: tuple[RunningServer, Stubs]) -> None:
+    stub = stub_of(several[1])
+    answers = {}
+    for name, version in (("layout", ""), ("town.layout", "2"), ("layout", "1")):
+        response = stub.ModelInfer(layouts(model=name, version=version, deterministic=True))
+        assert response.model_name == "town.layout"
+        assert response.model_version == (version or "2")
+        answers[name, version] = output_of(response).tobytes()
+    assert answers["layout", ""] == answers["town.layout", "2"] != answers["layout", "1"]
+    assert list(stub.ModelMetadata(pb.ModelMetadataRequest(name="layout")).versions) == ["2", "1"]
+    assert list(stub.ModelMetadata(pb.ModelMetadataRequest(name="faces.editor")).versions) == ["5"]
+    assert not stub.ModelReady(pb.ModelReadyRequest(name="editor")).ready  # not the default bundle's
+
+
+def test_a_digest_finds_the_version_that_has_it(several: tuple[RunningServer, Stubs]) -> None:
+    stub = stub_of(several[1])
+    old = stub.ModelInfer(layouts(version="1"))
+    digest = old.parameters["bundle_digest"].string_param
+    assert stub.ModelInfer(layouts(bundle_digest=digest)).model_version == "1"
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(layouts(version="2", bundle_digest=digest))
+    error: Any = caught.value
+    assert error.code() is Code.FAILED_PRECONDITION
+    assert f"pinned to digest '{digest}'" in error.details()
+
+
+def test_an_unknown_model_is_told_what_every_bundle_has(several: tuple[RunningServer, Stubs]) -> None:
+    faces = "faces.editor, faces.image, faces.style_encoder in version 5"
+    served = f"town.layout in version 2; town.layout in version 1; {faces}"
+    for name, version in (("town.image", ""), ("layout", "3"), ("village.layout", "")):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub_of(several[1]).ModelInfer(layouts(model=name, version=version))
+        error: Any = caught.value
+        assert error.code() is Code.NOT_FOUND
+        assert served in error.details()
+
+
 # Mistakes.
 
 
@@ -317,9 +368,11 @@ def images(value: int = 0, dtype: str = "uint8", **parameters: object) -> pb.Mod
     return ask("image", {"labels": np.full((2, 16, 32), value, dtype)}, **({"seed": 1} | parameters))
 
 
-def layouts(scale: float = 1.0, count: int = 1, **parameters: object) -> pb.ModelInferRequest:
+def layouts(
+    scale: float = 1.0, count: int = 1, *, model: str = "layout", version: str = "", **parameters: object
+) -> pb.ModelInferRequest:
     palette = np.full((count, 6), scale / 6, np.float32)
-    return ask("layout", {"palette": palette}, **({"seed": 1} | parameters))
+    return ask(model, {"palette": palette}, version=version, **({"seed": 1} | parameters))
 
 
 def with_noise(value: float) -> pb.ModelInferRequest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from semantic_palette.errors import BundleNotFoundError, SemanticPaletteError
 from semantic_palette_services.bundle_operations import BundleOperations
@@ -87,9 +87,13 @@ class ModelCatalogue:
             except BundleNotFoundError:
                 raise UnknownModelError(name, version, self._served()) from None
             except BundleMismatchError as error:
-                if error.kind == "version":
+                if error.kind == "digest":
+                    raise
+                held = self._bundles.find(replace(wanted, digest=""))
+                if held is None:
                     raise UnknownModelError(name, version, self._served()) from None
-                raise
+                # The digest is another version's.
+                raise BundleMismatchError(held.bundle.name, digest, held.bundle.digest) from None
             served = None if operation in _HIDDEN else loaded.models.get(operation)
             if served is None:
                 raise UnknownModelError(name, version, self._served())

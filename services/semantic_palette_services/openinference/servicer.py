@@ -104,7 +104,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         try:
             with self._catalogue.lease(request.name, request.version) as model:
                 return pb.ModelReadyResponse(ready=self._health.ready and model.served.batcher.healthy)
-        except UnknownModelError:
+        except (UnknownModelError, DrainingError):
             return pb.ModelReadyResponse(ready=False)
 
     async def ServerMetadata(  # noqa: N802 - the name of the RPC
