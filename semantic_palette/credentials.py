@@ -19,7 +19,8 @@ _MAX_FILE_BYTES = 1 << 20
 class Credentials:
     """A token and the TLS of a connection. By default there is neither.
 
-    The files are read when a client connects. The text of this has no secret in it.
+    Certificates and keys are paths, or PEM itself as bytes. Files are read when a client connects. The text of this has
+    no secret in it.
 
     Raises:
         InvalidInputError: the token cannot be sent, or one of `certificate` and `key` is missing.
@@ -29,11 +30,11 @@ class Credentials:
     """Sent with every call."""
     tls: bool = False
     """Whether to use TLS; `ca` and `certificate` turn it on as well."""
-    ca: Path | str | None = None
+    ca: Path | str | bytes | None = None
     """CAs that the server's certificate must be signed by, PEM. Default: those that gRPC brings."""
-    certificate: Path | str | None = None
+    certificate: Path | str | bytes | None = None
     """The client's own certificate, PEM, where servers ask for one (mutual TLS)."""
-    key: Path | str | None = None
+    key: Path | str | bytes | None = field(default=None, repr=False)
     """Private key of `certificate`, PEM."""
     plaintext_token: bool = False
     """Send the token without TLS to other machines as well: for where something else encrypts the connection."""
@@ -97,9 +98,9 @@ def read_token(path: Path, field: str = "token_file") -> str:
     return token
 
 
-def _read(field: str, path: Path | str | None) -> bytes | None:
-    if path is None:
-        return None
+def _read(field: str, path: Path | str | bytes | None) -> bytes | None:
+    if path is None or isinstance(path, bytes):
+        return path
     try:
         with Path(path).open("rb") as file:
             return file.read(_MAX_FILE_BYTES)

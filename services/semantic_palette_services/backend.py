@@ -44,6 +44,10 @@ async def start(model_store: Path, bundle: str | None, engine: str = "auto") -> 
         tls_key=None,
         tls_client_ca=None,
         auth_tokens=None,
+        stage_token_file=None,
+        stage_ca=None,
+        stage_certificate=None,
+        stage_key=None,
         pre_stop_delay=0.0,
     )
     with tempfile.TemporaryDirectory(prefix="palette-") as folder:

@@ -11,9 +11,9 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
+from semantic_palette.credentials import Credentials
 from semantic_palette.errors import SemanticPaletteError
-from semantic_palette.grpc_conventions import channel_target
-from semantic_palette_services.grpc_options import channel_options
+from semantic_palette_services.factory.renewed_channel import RenewedChannel
 from semantic_palette_services.tracing import Attributes, Headers, outgoing_headers, traced
 
 Answer = TypeVar("Answer")
@@ -49,11 +49,15 @@ class StageChannel:
     Args:
         address: ``HOST:PORT`` or any gRPC target.
         timeout: the most seconds that one call may take, however much time the caller has left.
+        credentials: gives the credentials of calls from now on.
+
+    Raises:
+        InvalidInputError: the address cannot be one, or a token would cross a network to it in plaintext.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str, timeout: float, credentials: Callable[[], Credentials] = Credentials) -> None:
         self.address = address
-        self.channel = aio.insecure_channel(channel_target(address), options=channel_options())
+        self.channel = RenewedChannel(address, credentials, grace=timeout)
         self._timeout = timeout
 
     async def ask(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from grpc import aio
 
+from semantic_palette.credentials import Credentials
 from semantic_palette.v1 import (
     factory_service_pb2,
     factory_service_pb2_grpc,
@@ -58,6 +60,7 @@ class Services:
         pool: threads for what would block the event loop.
         metrics: is told about pairs.
         health: of this process.
+        stage_credentials: gives the credentials for services of other processes, from now on.
     """
 
     def __init__(
@@ -67,9 +70,11 @@ class Services:
         pool: WorkerPool,
         metrics: Metrics,
         health: Health,
+        stage_credentials: Callable[[], Credentials],
     ) -> None:
         self._settings = settings
         self._bundles = bundles
+        self._stage_credentials = stage_credentials
         self._pool = pool
         self._channels = AsyncExitStack()
         self._limits = Limits(max_items=settings.max_items, max_pairs=settings.max_pairs)
@@ -120,7 +125,7 @@ class Services:
         return self._bundles
 
     def _channel(self, address: str) -> StageChannel:
-        channel = StageChannel(address, self._settings.stage_timeout)
+        channel = StageChannel(address, self._settings.stage_timeout, self._stage_credentials)
         self._channels.push_async_callback(channel.close)
         return channel
 

@@ -96,7 +96,7 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         stack.callback(pool.close)
         models = await _open_bundles(settings, pool, health, metrics, stack) if settings.needs_bundle else None
         bundles = None if models is None else models.bundles
-        services = Services(settings, bundles, pool, metrics, health)
+        services = Services(settings, bundles, pool, metrics, health, security.stage_credentials)
         stack.push_async_callback(services.close)
         interceptor = CallInterceptor(metrics, settings.max_calls, tracer)
         address = await open_public_port(settings, socket, services, health, interceptor, security, stack)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from semantic_palette.credentials import Credentials
+from semantic_palette.errors import InvalidInputError
 from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.access.tokens import TokensError, TokenTable, parse_tokens
 from semantic_palette_services.server.access_interceptor import AccessInterceptor
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from semantic_palette_services.server.tls import TlsIdentity
 
 _TOKENS = "auth_tokens"
+_STAGE_FILES = ("stage_token_file", "stage_ca", "stage_certificate", "stage_key")
+_NO_CREDENTIALS = Credentials()
 
 
 class Security:
@@ -36,6 +40,7 @@ class Security:
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self._metrics = metrics
         self._public = self._identity("tls", settings, ("tls_client_ca", settings.tls_client_ca))
+        self._stages = watch_stage_credentials(settings, metrics)
         self._tokens = None if settings.auth_tokens is None else watch_tokens(settings.auth_tokens, metrics)
 
     def _identity(
@@ -61,10 +66,14 @@ class Security:
         tokens = self._tokens
         return (AccessInterceptor(lambda: tokens.value, scope, self._metrics),)
 
+    def stage_credentials(self) -> Credentials:
+        """What the factory shows to other services, from now on."""
+        return _NO_CREDENTIALS if self._stages is None else self._stages.value
+
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
         """Read files that change for as long as the context lasts."""
-        watched: list[Reloaded[Any]] = [one for one in (self._public, self._tokens) if one is not None]
+        watched: list[Reloaded[Any]] = [one for one in (self._public, self._tokens, self._stages) if one is not None]
         async with kept_fresh(watched):
             yield
 
@@ -87,6 +96,36 @@ def watch_tokens(path: Path, observer: ReloadObserver) -> Reloaded[TokenTable]:
         return table
 
     return Reloaded(_TOKENS, {_TOKENS: path}, load, observer)
+
+
+def watch_stage_credentials(settings: ServerSettings, observer: ReloadObserver) -> Reloaded[Credentials] | None:
+    """Read what the factory shows to other services, to be refreshed; None where the settings have nothing.
+
+    Raises:
+        SecretFileError: a file is not what its setting is for.
+    """
+    files = {name: path for name in _STAGE_FILES if (path := getattr(settings, name)) is not None}
+    if not files:
+        return None
+
+    def load(contents: Contents) -> Credentials:
+        if files.keys() - {"stage_token_file"}:
+            from semantic_palette_services.server.tls import check_client_files
+
+            check_client_files(contents)
+        token = contents.get("stage_token_file")
+        try:
+            return Credentials(
+                token=None if token is None else token.decode("ascii", errors="replace").strip(),
+                ca=contents.get("stage_ca"),
+                certificate=contents.get("stage_certificate"),
+                key=contents.get("stage_key"),
+                plaintext_token=settings.allow_plaintext_tokens,
+            )
+        except InvalidInputError:
+            raise SecretFileError("stage_token_file", "a file with a token in printable ASCII is needed") from None
+
+    return Reloaded("stage_credentials", files, load, observer)
 
 
 def _credentials(identity: Reloaded[TlsIdentity] | None) -> grpc.ServerCredentials | None:

@@ -89,8 +89,8 @@ class ServerSettings(BaseSettings):
     anyone may call."""
 
     allow_plaintext_tokens: bool = False
-    """Ask for tokens on an address that is not this machine's own, without TLS: for where something else, such as a
-    service mesh, encrypts the connections."""
+    """Ask for tokens on an address that is not this machine's own without TLS, and send them to other services so: for
+    where something else, such as a service mesh, encrypts the connections."""
 
     reflection: bool = True
     """Whether gRPC reflection is served; where there are tokens it needs one."""
@@ -108,6 +108,19 @@ class ServerSettings(BaseSettings):
 
     image_address: str | None = None
     """Where the factory finds the image service; default: in this process."""
+
+    stage_token_file: Path | None = None
+    """File with the token that the factory shows to other services; it and the next three are read again
+    when they change."""
+
+    stage_ca: Path | None = None
+    """CAs that the certificates of other services must be signed by, PEM: the factory calls them over TLS."""
+
+    stage_certificate: Path | None = None
+    """The factory's certificate, PEM, for services that ask for one (mutual TLS)."""
+
+    stage_key: Path | None = None
+    """Private key of ``stage_certificate``, PEM without a password."""
 
     stage_timeout: float = Field(default=60.0, gt=0)
     """Seconds that one call of the factory to another service may take."""
@@ -176,6 +189,9 @@ class ServerSettings(BaseSettings):
             raise InvalidInputError(f"tls_{missing}", None, f"the path of one is needed beside tls_{given}")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise InvalidInputError("tls_client_ca", str(self.tls_client_ca), "it needs tls_certificate and tls_key")
+        if (self.stage_certificate is None) != (self.stage_key is None):
+            missing, given = ("key", "certificate") if self.stage_key is None else ("certificate", "key")
+            raise InvalidInputError(f"stage_{missing}", None, f"the path of one is needed beside stage_{given}")
         return self
 
     @model_validator(mode="after")

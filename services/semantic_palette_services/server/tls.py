@@ -77,9 +77,7 @@ def read_identity(contents: Contents, client_ca: str | None) -> TlsIdentity:
     Raises:
         SecretFileError: see `watch_identity`.
     """
-    certificate, *_ = _certificates(contents, "tls_certificate")
-    if _key(contents, "tls_key").public_key() != certificate.public_key():
-        raise SecretFileError("tls_key", "the key is not that of tls_certificate")
+    certificate = _check_pair(contents, "tls_certificate", "tls_key")
     if client_ca is not None:
         _certificates(contents, client_ca)
     return TlsIdentity(
@@ -88,6 +86,18 @@ def read_identity(contents: Contents, client_ca: str | None) -> TlsIdentity:
         client_ca=None if client_ca is None else contents[client_ca],
         not_after=certificate.not_valid_after_utc,
     )
+
+
+def check_client_files(contents: Contents) -> None:
+    """Check the contents of ``stage_ca``, ``stage_certificate`` and ``stage_key``, as far as they are there.
+
+    Raises:
+        SecretFileError: one is no PEM of its kind, or the key is not the certificate's.
+    """
+    if "stage_ca" in contents:
+        _certificates(contents, "stage_ca")
+    if "stage_certificate" in contents:
+        _check_pair(contents, "stage_certificate", "stage_key")
 
 
 def listener_credentials(identity: Reloaded[TlsIdentity]) -> grpc.ServerCredentials:
@@ -114,6 +124,13 @@ def _fetcher(identity: Reloaded[TlsIdentity]) -> Callable[[], grpc.ServerCertifi
         return shown.configuration
 
     return fetch
+
+
+def _check_pair(contents: Contents, certificate_setting: str, key_setting: str) -> x509.Certificate:
+    certificate, *_ = _certificates(contents, certificate_setting)
+    if _key(contents, key_setting).public_key() != certificate.public_key():
+        raise SecretFileError(key_setting, f"the key is not that of {certificate_setting}")
+    return certificate
 
 
 def _certificates(contents: Contents, setting: str) -> list[x509.Certificate]:
