@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from semantic_palette import png
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.label_space import LabelSpace
 
@@ -18,10 +19,6 @@ Labels = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 1 << 26
 """Largest layout that is decoded, unless the caller says otherwise: 8192 x 8192."""
-
-_PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-_PNG_HEADER = struct.Struct(">16sIIBB")
-_GREYSCALE = 0
 
 
 def check_labels(
@@ -91,29 +88,30 @@ def decode_png(
     Raises:
         InvalidInputError: When the data is not such a PNG, or a size or an id is not allowed.
     """
-    actual_height, actual_width = _read_header(data, field)
+    header = _read_header(data, field)
+    actual_height, actual_width = header.height, header.width
     if actual_height * actual_width > max_pixels:
         raise InvalidInputError(field, f"{actual_height}x{actual_width}", f"at most {max_pixels} pixels are allowed")
     _check_size(actual_height, actual_width, height, width, field)
+    png.check_encoded_size(data, actual_height * actual_width, field)
+    pixels_alone = png.without_surplus(data, header, field)
     try:
-        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        with Image.open(BytesIO(pixels_alone), formats=["PNG"]) as image:
             labels = np.array(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise InvalidInputError(field, f"{len(data)} bytes", f"a readable PNG file is allowed ({error})") from error
     return check_labels(labels, num_classes, height, width, field)
 
 
-def _read_header(data: bytes, field: str) -> tuple[int, int]:
-    """Returns (height, width) of a PNG from its first bytes, without touching the compressed part."""
-    if not data.startswith(_PNG_START) or len(data) < _PNG_HEADER.size:
-        raise InvalidInputError(field, f"{len(data)} bytes that are not PNG", "an 8-bit greyscale PNG is allowed")
-    _, width, height, depth, colour_type = _PNG_HEADER.unpack_from(data)
-    if (depth, colour_type) != (8, _GREYSCALE):
-        given = f"a PNG of bit depth {depth} and colour type {colour_type}"
+def _read_header(data: bytes, field: str) -> png.PngHeader:
+    """Returns what the first bytes of a PNG say, without touching the compressed part."""
+    header = png.read_header(data, field, "an 8-bit greyscale PNG is allowed")
+    if (header.depth, header.colour_type) != (8, png.GREYSCALE):
+        given = f"a PNG of bit depth {header.depth} and colour type {header.colour_type}"
         raise InvalidInputError(field, given, "bit depth 8 and colour type 0 (greyscale) are allowed")
-    if height == 0 or width == 0:
-        raise InvalidInputError(field, f"{height}x{width}", "a layout has at least one pixel")
-    return height, width
+    if header.height == 0 or header.width == 0:
+        raise InvalidInputError(field, f"{header.height}x{header.width}", "a layout has at least one pixel")
+    return header
 
 
 def one_hot(labels: Labels, num_classes: int) -> npt.NDArray[np.float32]:

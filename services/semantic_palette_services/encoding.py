@@ -14,6 +14,7 @@ from PIL import Image
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import encode_png
+from semantic_palette.png import check_encoded_size, read_header, without_surplus
 from semantic_palette_services.concurrency import WorkerPool
 
 _PNG_LEVEL = 1  # Higher levels cost several times as much for a few per cent fewer bytes of a textured image.
@@ -21,6 +22,9 @@ _WEBP_METHOD = 0  # The fastest; lossless either way.
 DEFAULT_JPEG_QUALITY = 95
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 """What Pillow says to a size that it takes for an attack, before anybody can compare it with the size expected."""
+_SCAN = b"\xff\xda"
+_MAX_SCANS = 100
+"""Scans of a progressive JPEG: each is a pass over the whole image, for a few bytes. Encoders make about ten."""
 _PNG_DEPTH = 24  # Position of the byte with the bits a channel.
 
 
@@ -115,6 +119,7 @@ def decode_image(data: bytes, image_format: ImageFormat, height: int, width: int
             allowed = f"height * width * 3 = {height * width * 3} bytes are allowed"
             raise InvalidInputError(field, f"{len(data)} bytes", allowed)
         return np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+    data = _without_surplus(data, image_format, height, width, field)
     try:
         with Image.open(io.BytesIO(data), formats=[image_format.value]) as image:
             _check_image(image, data, height, width, field)
@@ -126,9 +131,26 @@ def decode_image(data: bytes, image_format: ImageFormat, height: int, width: int
         raise InvalidInputError(field, f"{len(data)} bytes", allowed) from error
 
 
+def _without_surplus(data: bytes, image_format: ImageFormat, height: int, width: int, field: str) -> bytes:
+    """An image of strangers without what would cost more to read than its pixels do; checked before Pillow sees it."""
+    check_encoded_size(data, height * width * 3, field)
+    if image_format is ImageFormat.JPEG and data.count(_SCAN) > _MAX_SCANS:
+        raise InvalidInputError(field, f"{data.count(_SCAN)} scans", f"at most {_MAX_SCANS} scans are allowed")
+    if image_format is not ImageFormat.PNG:
+        return data
+    header = read_header(data, field, "a readable PNG file is allowed")
+    _check_size(header.height, header.width, height, width, field)
+    return without_surplus(data, header, field)
+
+
+def _check_size(height: int, width: int, wanted_height: int, wanted_width: int, field: str) -> None:
+    if (height, width) != (wanted_height, wanted_width):
+        allowed = f"{wanted_height}x{wanted_width} (height x width) is allowed"
+        raise InvalidInputError(field, f"{height}x{width}", allowed)
+
+
 def _check_image(image: Image.Image, data: bytes, height: int, width: int, field: str) -> None:
-    if (image.height, image.width) != (height, width):
-        raise InvalidInputError(field, f"{image.height}x{image.width}", f"{height}x{width} (height x width) is allowed")
+    _check_size(image.height, image.width, height, width, field)
     # Pillow reads PNG files of 16 bits a channel as RGB, and drops half of the bits.
     deep = image.format == "PNG" and data[_PNG_DEPTH] > 8
     if image.mode not in ("RGB", "L") or deep:

@@ -11,15 +11,18 @@ from semantic_palette.grpc_conventions import CONNECTION_OPTIONS, MAX_MESSAGE_BY
 _MAX_PENDING_REQUESTS = 1_000_000
 
 
-def server_options(max_connection_age_seconds: float) -> list[tuple[str, int]]:
+def server_options(
+    max_connection_age_seconds: float, max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> list[tuple[str, int]]:
     """Options of the public server.
 
     Args:
         max_connection_age_seconds: connections are closed kindly after this time (calls on them finish), so that
             clients find new replicas; 0 for never.
+        max_message_bytes: largest message that is received.
     """
     options = [
-        *CONNECTION_OPTIONS,
+        *(dict(CONNECTION_OPTIONS) | {"grpc.max_receive_message_length": max_message_bytes}).items(),
         ("grpc.server.max_pending_requests", _MAX_PENDING_REQUESTS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_REQUESTS),
         # Two servers on one port would share it silently, by connection; a second one should fail instead.

@@ -219,7 +219,7 @@ PICTURES = {
     "too few raw pixels": (common.Image(data=b"123", **RAW_PHOTO), ".data", "1536 bytes"),
     "raw pixels without size": (common.Image(format=common.IMAGE_FORMAT_RAW, data=bytes(1536)), ".height", "16"),
     "transparency": (picture(np.zeros((HEIGHT, WIDTH, 4), np.uint8)), ".data", "RGBA"),
-    "a size that would fill the memory": (declaring(30_000, 30_000), ".data", "readable PNG"),
+    "a size that would fill the memory": (declaring(30_000, 30_000), ".data", "30000x30000"),
     "a size that might fill the memory": (declaring(10_000, 10_000), ".data", "allowed"),
     "16 bits": (picture(np.zeros((HEIGHT, WIDTH), np.uint16)), ".data", "8 bits"),
 }

@@ -70,7 +70,7 @@ async def open_public_port(
     """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
     age = settings.max_connection_age if socket is None else 0.0
     interceptors = (*security.interceptors(Scope.GENERATE), interceptor, DecodingInterceptor())
-    server = aio.server(interceptors=interceptors, options=server_options(age))
+    server = aio.server(interceptors=interceptors, options=server_options(age, settings.max_message_bytes))
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:

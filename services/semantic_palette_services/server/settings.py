@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
-from semantic_palette.grpc_conventions import is_loopback
+from semantic_palette.grpc_conventions import MAX_MESSAGE_BYTES, is_loopback
 
 ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory", "openinference"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
@@ -130,6 +130,9 @@ class ServerSettings(BaseSettings):
 
     max_calls: int = Field(default=1024, ge=1)
     """Calls at the same time, streams included."""
+
+    max_message_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=MAX_MESSAGE_BYTES)
+    """Largest request, in bytes."""
 
     max_items: int = Field(default=256, ge=1)
     """Most layouts or images of one request."""
