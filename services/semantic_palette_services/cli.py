@@ -45,7 +45,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port of the services.")] = None,
     health_port: Annotated[int | None, typer.Option(help="Port of grpc.health.v1 for the kubelet.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port that Prometheus scrapes.")] = None,
-    admin_port: Annotated[int | None, typer.Option(help="Port of `models ... --address`; default: none.")] = None,
+    admin_port: Annotated[int | None, typer.Option(help="Port of the admin services; default: none.")] = None,
     palette_address: Annotated[str | None, typer.Option(help="Palette service of the factory.")] = None,
     layout_address: Annotated[str | None, typer.Option(help="Layout service of the factory.")] = None,
     image_address: Annotated[str | None, typer.Option(help="Image service of the factory.")] = None,
@@ -69,23 +69,42 @@ def serve(
 
 def status(
     address: Annotated[str, typer.Option(help="HOST:PORT of the services.")] = "127.0.0.1:50051",
+    admin_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the admin port: show what the process does, and why.")
+    ] = None,
     token_file: TokenFileOption = None,
     ca: CaOption = None,
     certificate: CertificateOption = None,
     key: KeyOption = None,
     plaintext_token: PlaintextTokenOption = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show which services answer at an address, and which bundle. Exits with 1 unless all that are there serve."""
+    """Show which services answer at an address, and which bundle. Exits with 1 unless all that are there serve.
+
+    With the admin address also queues, batches, engines and why they were chosen.
+    """
     import asyncio
+    import json
 
     from rich.console import Console
 
     from semantic_palette_services.server.status import read_status
+    from semantic_palette_services.server.status_client import read_process_status
+    from semantic_palette_services.server.status_tables import status_json, status_tables
 
-    report = asyncio.run(read_status(address, timeout, connection(token_file, ca, certificate, key, plaintext_token)))
-    console = Console()
-    console.print(report.table())
+    credentials = connection(token_file, ca, certificate, key, plaintext_token)
+    report = asyncio.run(read_status(address, timeout, credentials))
+    console = Console(highlight=False, markup=False)
+    if not as_json:
+        console.print(report.table())
+    process = None if admin_address is None else asyncio.run(read_process_status(admin_address, timeout, credentials))
+    if as_json:
+        known = {} if process is None else {"process": status_json(process)}
+        typer.echo(json.dumps(report.to_json() | known, indent=2))
+    elif process is not None:
+        for table in status_tables(process):
+            console.print(table)
     if not report.serving:
         raise typer.Exit(1)
 

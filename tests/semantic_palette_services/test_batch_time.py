@@ -15,6 +15,13 @@ def test_a_straight_line_is_found_and_extrapolated() -> None:
     assert model.predict(32) == pytest.approx(0.05 + 0.064)
 
 
+def test_the_line_is_told_as_seconds_an_item_and_seconds_beside() -> None:
+    model = BatchTimeModel({size: 0.05 + 0.002 * size for size in (1, 4, 8)})
+    assert model.line() == pytest.approx((0.002, 0.05))
+    assert BatchTimeModel({2: 0.1}).line() == pytest.approx((0.0, 0.1))
+    assert BatchTimeModel().line() == (0.0, 0.0)
+
+
 def test_nothing_is_expected_before_anything_was_measured() -> None:
     assert BatchTimeModel().predict(8) == 0.0
 

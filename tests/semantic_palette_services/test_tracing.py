@@ -150,6 +150,13 @@ def test_a_long_stream_is_traced_in_part(
     assert len(collector.named(f"{SERVICE}.ImageService/TranslateLayouts")) == 5
 
 
+def test_the_last_indices_are_traced_too(tiny_root: Path, collector: Collector) -> None:
+    with serving_in_thread(tiny_root, otlp_endpoint=collector.endpoint) as (_, stubs):
+        list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=2, first_index=2**64 - 2)))
+    indices = {span.attributes["semantic_palette.index"] for span in collector.named("pair")}
+    assert indices == {str(2**64 - 2), str(2**64 - 1)}
+
+
 def test_a_failed_call_says_how_it_failed(poisoned_root: Path, collector: Collector) -> None:
     poison = layout.LayoutItem(palette=common.Palette(shares={NAMES[POISON_CLASS]: 1.0}))
     with serving_in_thread(poisoned_root, otlp_endpoint=collector.endpoint) as (_, stubs):

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 from semantic_palette.errors import SemanticPaletteError
 from semantic_palette.priority import Priority
 from semantic_palette_services.runtime.batch_arrays import Outputs, split, stack
-from semantic_palette_services.runtime.batch_time import BatchTimes
+from semantic_palette_services.runtime.batch_time import BatchFit, BatchTimes
 from semantic_palette_services.runtime.errors import DrainingError, EngineDiedError, InferenceError
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.item_queue import Arrays, BucketKey, Item, ItemQueue, Turns
@@ -100,6 +100,11 @@ class BatchSource:
         return self._threads_inside > 0
 
     # For the event loop's thread.
+
+    def fits(self) -> list[BatchFit]:
+        """How long batches take, of every kind that there has been."""
+        with self._lock:
+            return self._times.fits()
 
     def add(self, item: Item) -> None:
         """Queue an item; `DeviceExecutor.announce` then lets the device know.

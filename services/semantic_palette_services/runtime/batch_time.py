@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from semantic_palette_services.runtime.item_queue import BucketKey, Turns
+from semantic_palette_services.runtime.item_queue import BucketKey, Signature, Turns, describe_signature
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
@@ -35,17 +36,25 @@ class BatchTimeModel:
 
     def predict(self, size: int) -> float:
         """Expected seconds of a batch of ``size``; 0 before anything was observed, so that nothing is refused then."""
+        per_item, fixed = self.line()
+        return per_item * size + fixed
+
+    def line(self) -> tuple[float, float]:
+        """Seconds that an item adds to a batch, and seconds that a batch takes beside: a and b; 0 while unknown.
+
+        As long as all batches had the same size, all of their time counts as b.
+        """
         if self._weight == 0.0:
-            return 0.0
+            return 0.0, 0.0
         mean_size, mean_seconds = self._n / self._weight, self._t / self._weight
         variance = self._nn / self._weight - mean_size * mean_size
         if variance < 1e-9:
-            return mean_seconds
+            return 0.0, mean_seconds
         slope = max((self._nt / self._weight - mean_size * mean_seconds) / variance, 0.0)
         offset = mean_seconds - slope * mean_size
         if offset < 0.0:
-            return size * self._nt / self._nn
-        return slope * size + offset
+            return self._nt / self._nn, 0.0
+        return slope, offset
 
     def affordable(self, size: int, largest: int, surcharge: float) -> int:
         """The size, from ``size`` to ``largest``, to which a batch may grow and take at most ``surcharge`` longer.
@@ -61,6 +70,23 @@ class BatchTimeModel:
         return size
 
 
+@dataclass(frozen=True, slots=True)
+class BatchFit:
+    """How long batches of one kind take: ``seconds_per_item * n + fixed_seconds``.
+
+    Attributes:
+        inputs: names, dtypes and shapes of an item's arrays.
+        deterministic: whether these are deterministic items, each of which is a batch of its own.
+        seconds_per_item: what an item adds.
+        fixed_seconds: what a batch takes beside.
+    """
+
+    inputs: str
+    deterministic: bool
+    seconds_per_item: float
+    fixed_seconds: float
+
+
 class BatchTimes:
     """Batch times of every bucket of a model; those of items that run alone after a failure are in with the others'.
 
@@ -70,7 +96,7 @@ class BatchTimes:
 
     def __init__(self, measured: Mapping[int, float] | None) -> None:
         self._measured = measured
-        self._models: dict[tuple[object, bool], BatchTimeModel] = {}
+        self._models: dict[tuple[Signature, bool], BatchTimeModel] = {}
 
     def of(self, key: BucketKey) -> BatchTimeModel:
         """The batch times of a bucket."""
@@ -78,6 +104,13 @@ class BatchTimes:
         if bucket not in self._models:
             self._models[bucket] = BatchTimeModel(None if key.deterministic else self._measured)
         return self._models[bucket]
+
+    def fits(self) -> list[BatchFit]:
+        """The batch times of every bucket that there has been."""
+        return [
+            BatchFit(describe_signature(signature), deterministic, *model.line())
+            for (signature, deterministic), model in self._models.items()
+        ]
 
     def total(self, turns: Iterable[Turns]) -> float:
         """Expected seconds of batches."""

@@ -21,6 +21,7 @@ from semantic_palette.priority import Priority
 from semantic_palette_services.runtime.admission import Admission, QueueLimits, Room
 from semantic_palette_services.runtime.batch_arrays import Outputs
 from semantic_palette_services.runtime.batch_source import BatchSource, RunBatch
+from semantic_palette_services.runtime.batch_time import BatchFit
 from semantic_palette_services.runtime.errors import (
     DeadlineExpiredError,
     DeadlineUnmetError,
@@ -94,6 +95,10 @@ class Batcher:
     def inflight(self) -> int:
         """Number of accepted items whose callers have not been answered."""
         return self._inflight
+
+    def fits(self) -> list[BatchFit]:
+        """How long batches take, of every kind that there has been."""
+        return self._source.fits()
 
     @contextmanager
     def reserve(self, count: int, priority: Priority = Priority.INTERACTIVE) -> Iterator[Room]:

@@ -21,6 +21,8 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 # everything of its priority that arrives later, so neither a far deadline nor none at all can starve.
 AGEING_SECONDS = 5.0
 
+Signature: TypeAlias = tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
+
 _arrivals = itertools.count()
 
 
@@ -33,9 +35,14 @@ class BucketKey(NamedTuple):
             that were in a batch that failed.
     """
 
-    signature: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
+    signature: Signature
     alone: bool
     deterministic: bool
+
+
+def describe_signature(signature: Signature) -> str:
+    """A signature for people: ``z float32[64], palette float32[12]``."""
+    return ", ".join(f"{name} {dtype}[{','.join(map(str, shape))}]" for name, shape, dtype in signature)
 
 
 @dataclass(slots=True, eq=False)

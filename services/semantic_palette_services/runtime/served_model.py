@@ -24,6 +24,7 @@ from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.observer import BatchObserver
 from semantic_palette_services.runtime.selection import EngineChoice, Selection
 from semantic_palette_services.runtime.settings import RuntimeSettings
+from semantic_palette_services.runtime.statistics import StatisticsRecorder
 from semantic_palette_services.tracing import traced
 
 
@@ -45,6 +46,7 @@ class ServedModel:
         entry: the manifest's description of the model.
         choice: which engines it runs on, and why.
         batcher: what forms its batches.
+        statistics: what it has done.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ServedModel:
         self.operation = operation
         self.entry = entry
         self.choice: EngineChoice = selection.choice
+        self.statistics = StatisticsRecorder(observer)
         self._selection = selection
         self._executor = executor
         self._closed = False
@@ -68,7 +71,7 @@ class ServedModel:
             max_batch_size=selection.choice.best.best_batch_size,
             limits=settings.queue_limits,
             name=operation,
-            observer=observer,
+            observer=self.statistics,
             run_deterministic=lambda inputs: self._selection.deterministic_engine.run(inputs),
             measured_seconds=selection.choice.best.seconds,
         )

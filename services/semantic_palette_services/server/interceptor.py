@@ -66,6 +66,11 @@ class CallInterceptor(aio.ServerInterceptor):
         self._last_arrival = 0.0
         self._draining = False
 
+    @property
+    def open_calls(self) -> int:
+        """Calls of our services that have not ended."""
+        return self._active
+
     async def drain(self, grace: float) -> None:
         """Refuse new calls with UNAVAILABLE; return when those accepted have ended and few more arrive, or after grace.
 

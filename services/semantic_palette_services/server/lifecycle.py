@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from semantic_palette_services.server.listeners import (
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
+from semantic_palette_services.server.status_servicer import StatusServicer
 from semantic_palette_services.tracing import Tracer
 
 logger = logging.getLogger(__name__)
@@ -82,8 +84,9 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         SecretFileError: a file with certificates or tokens cannot be used.
         RuntimeServiceError: no engine runs its models.
     """
-    metrics = Metrics()
-    health = Health(SERVICE_FULL_NAMES[service] for service in settings.services)
+    started, metrics = time.monotonic(), Metrics()
+    names = [SERVICE_FULL_NAMES[service] for service in settings.services]
+    health = Health(names)
     security = Security(settings, metrics)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(security.kept_fresh())
@@ -102,7 +105,8 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         address = await open_public_port(settings, socket, services, health, interceptor, security, stack)
         admin_address = None
         if socket is None:
-            admin_address = await open_admin_port(settings, models, metrics, security, stack)
+            status = StatusServicer(names, health, lambda: interceptor.open_calls, bundles, metrics, started)
+            admin_address = await open_admin_port(settings, models, status, metrics, security, stack)
         health.set_ready(True)
         stack.push_async_callback(_leave, settings.pre_stop_delay, health)
         yield RunningServer(address, health_port, metrics_port, admin_address, bundles, metrics)

@@ -15,7 +15,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from semantic_palette.errors import SemanticPaletteError
-from semantic_palette.v1 import model_service_pb2, model_service_pb2_grpc
+from semantic_palette.v1 import (
+    model_service_pb2,
+    model_service_pb2_grpc,
+    status_service_pb2,
+    status_service_pb2_grpc,
+)
 from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.grpc_options import server_options
 from semantic_palette_services.models.operation import ModelOperation
@@ -28,6 +33,7 @@ from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.metrics_port import MetricsPort
 from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
+from semantic_palette_services.server.status_servicer import StatusServicer
 
 _FAREWELL_SECONDS = 0.5
 """Time for refusals on their way, once no accepted call is left."""
@@ -97,6 +103,7 @@ async def open_public_port(
 async def open_admin_port(
     settings: ServerSettings,
     models: ModelOperation | None,
+    status: StatusServicer,
     metrics: Metrics,
     security: Security,
     stack: AsyncExitStack,
@@ -106,6 +113,7 @@ async def open_admin_port(
     Args:
         settings: whether, and where.
         models: the bundles to administer; None where this process has none.
+        status: tells the state of this process.
         metrics: are told about every call.
         security: whose tokens have the scope, and the certificate of the public port.
         stack: leaving it closes the port.
@@ -118,7 +126,8 @@ async def open_admin_port(
         DecodingInterceptor(),
     )
     server = aio.server(interceptors=interceptors, options=server_options(max_connection_age_seconds=0.0))
-    names = [reflection.SERVICE_NAME]
+    status_service_pb2_grpc.add_StatusServiceServicer_to_server(status, server)  # type: ignore[no-untyped-call]
+    names = [status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name, reflection.SERVICE_NAME]
     if models is not None:
         servicer = ModelServicer(models)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]

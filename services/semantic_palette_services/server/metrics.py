@@ -148,6 +148,11 @@ class Metrics:
         """See `BatchObserver.inflight`."""
         self._inflight_items.labels(model).inc(delta)
 
+    def restarts(self) -> dict[str, int]:
+        """How often engines were restarted, by what was before."""
+        samples = (sample for family in self._restarts.collect() for sample in family.samples)
+        return {sample.labels["reason"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
+
     def engine_restarted(self, reason: RestartReason) -> None:
         """See `DeviceObserver.engine_restarted`."""
         self._restarts.labels(reason).inc()

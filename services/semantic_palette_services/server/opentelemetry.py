@@ -40,6 +40,7 @@ from semantic_palette_services.tracing import Attributes, Headers, Span
 
 _NAME = "semantic-palette"
 _LEAST_MAX_LINKS = 128
+_MAX_INT = 2**63 - 1
 _FLUSH_SECONDS = 5.0
 """How long a server that stops waits for the collector."""
 
@@ -221,4 +222,9 @@ def _resource() -> Resource:
 
 def _named(attributes: Attributes) -> dict[str, str | int | float | bool]:
     """Attributes of our own get a prefix; those of OpenTelemetry's conventions have one."""
-    return {key if "." in key else f"semantic_palette.{key}": value for key, value in attributes.items()}
+    return {key if "." in key else f"semantic_palette.{key}": _value(value) for key, value in attributes.items()}
+
+
+def _value(value: str | int | float | bool) -> str | int | float | bool:
+    """Indices have 64 bits, OTLP's integers 63 and a sign: what does not fit is text, or it would spoil an export."""
+    return str(value) if isinstance(value, int) and value > _MAX_INT else value

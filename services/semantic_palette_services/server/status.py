@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
@@ -25,11 +25,13 @@ class ServerStatus:
         address: the address.
         services: "SERVING", "NOT_SERVING", "not here", or the gRPC status of the failure, by service.
         bundle: facts about the bundle; empty where no palette service answers.
+        problem: why nothing is known of a service; None where something is known of all.
     """
 
     address: str
     services: dict[str, str]
     bundle: dict[str, str]
+    problem: str | None = None
 
     @property
     def serving(self) -> bool:
@@ -39,10 +41,17 @@ class ServerStatus:
 
     def table(self) -> Table:
         """For people."""
-        table = Table(title=self.address, show_header=False)
-        for name, value in (self.services | self.bundle).items():
+        table = Table(title=self.address, title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
+        problem = {} if self.problem is None else {"problem": self.problem}
+        for name, value in (self.services | self.bundle | problem).items():
             table.add_row(name, value)
         return table
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "serving": self.serving}
 
 
 async def read_status(address: str, timeout: float, credentials: Credentials) -> ServerStatus:
@@ -53,11 +62,16 @@ async def read_status(address: str, timeout: float, credentials: Credentials) ->
             cross a network in plaintext.
     """
     async with credentials.open_channel(address) as channel:
-        services: dict[str, str] = {
-            service: await _health(channel, full_name, timeout) for service, full_name in SERVICE_FULL_NAMES.items()
-        }
+        services: dict[str, str] = {}
+        problem = None
+        for service, full_name in SERVICE_FULL_NAMES.items():
+            try:
+                services[service] = await _health(channel, full_name, timeout)
+            except aio.AioRpcError as error:
+                services[service] = error.code().name
+                problem = error.details() or problem
         bundle = await _bundle(channel, credentials, timeout) if services["palette"] == "SERVING" else {}
-    return ServerStatus(address, services, bundle)
+    return ServerStatus(address, services, bundle, problem)
 
 
 async def _health(channel: aio.Channel, service: str, timeout: float) -> str:
@@ -65,7 +79,9 @@ async def _health(channel: aio.Channel, service: str, timeout: float) -> str:
     try:
         response = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
     except aio.AioRpcError as error:
-        return NOT_HERE if error.code() is grpc.StatusCode.NOT_FOUND else error.code().name
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return NOT_HERE
+        raise
     return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
 
 

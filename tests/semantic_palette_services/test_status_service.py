@@ -1,0 +1,168 @@
+"""What an operator gets to know of a running process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_helpers import COMMAND, Stubs, asynchronous, serving, serving_in_thread
+from rich.console import Console
+
+from semantic_palette.v1 import factory_service_pb2 as factory
+from semantic_palette.v1 import status_service_pb2 as pb
+from semantic_palette.v1.status_service_pb2_grpc import StatusServiceStub
+from semantic_palette_services.runtime.errors import DeadlineUnmetError
+from semantic_palette_services.server.lifecycle import RunningServer
+from semantic_palette_services.server.status_tables import status_tables
+
+PAIRS = 12
+
+
+@pytest.fixture(scope="module")
+def worked(tiny_root: Path) -> Iterator[RunningServer]:
+    """A server that has made pairs, some of them deterministic."""
+    with serving_in_thread(tiny_root, engine="auto", admin_port=0) as (server, stubs):
+        work(stubs)
+        yield server
+
+
+def work(stubs: Stubs) -> None:
+    list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=PAIRS)))
+    list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=2, deterministic=True)))
+
+
+@pytest.fixture
+def status(worked: RunningServer) -> pb.GetStatusResponse:
+    with grpc.insecure_channel(worked.admin_address) as channel:
+        answer: pb.GetStatusResponse = StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
+    return answer
+
+
+def model(status: pb.GetStatusResponse, operation: str) -> pb.ModelStatus:
+    (bundle,) = status.bundles
+    (found,) = [model for model in bundle.models if model.operation == operation]
+    return found
+
+
+def test_the_process_is_described(worked: RunningServer, status: pb.GetStatusResponse) -> None:
+    assert status.server_version
+    assert status.uptime_seconds > 0
+    assert status.ready
+    services = {name.rpartition(".")[2] for name in status.services}
+    assert {f"{name}Service" for name in ("Palette", "Layout", "Image", "Factory")} <= services
+    assert {"python", "numpy", "grpcio", "onnxruntime"} <= status.libraries.keys()
+    assert 0.0 <= status.device_busy_share <= 1.0
+    assert worked.bundle is not None
+    assert [bundle.bundle.digest for bundle in status.bundles] == [worked.bundle.digest]
+
+
+def test_engines_are_told_with_the_figures_that_they_were_chosen_by(
+    worked: RunningServer, status: pb.GetStatusResponse
+) -> None:
+    assert worked.bundle is not None
+    for operation, served in worked.bundle.models.items():
+        found = model(status, operation)
+        assert [candidate.engine for candidate in found.candidates] == [c.key for c in served.choice.candidates]
+        (chosen,) = [candidate for candidate in found.candidates if candidate.chosen]
+        (deterministic,) = [candidate for candidate in found.candidates if candidate.deterministic]
+        assert (chosen.engine, deterministic.engine) == (served.choice.chosen, served.choice.deterministic)
+        assert chosen.accepted
+        assert "golden samples" in chosen.reason
+        assert chosen.batch_seconds.keys() == {1, 8}
+        assert found.engine.precision in ("fp32", "bf16")
+
+
+def test_batches_queues_and_fits_are_told(status: pb.GetStatusResponse) -> None:
+    for operation in ("layout", "image"):
+        found = model(status, operation)
+        assert found.healthy
+        assert (found.queue_depth, found.inflight) == (0, 0)
+        items = sum(size * number for size, number in found.batch_sizes.items())
+        assert items == found.recent.items == PAIRS + 2
+        assert sum(found.batch_sizes.values()) == found.recent.batches
+        assert max(found.batch_sizes) <= found.max_batch_size
+        assert 0.0 < found.recent.busy_seconds <= found.recent.seconds
+        assert {fit.deterministic for fit in found.fits} == {True, False}
+        for fit in found.fits:
+            assert fit.seconds_per_item + fit.fixed_seconds > 0.0
+            assert "float32[" in fit.inputs or "uint8[" in fit.inputs
+    assert model(status, "layout_scores").recent.batches == 0
+
+
+@asynchronous
+async def test_sheds_restarts_and_callers_that_gave_up_are_counted(tiny_root: Path) -> None:
+    async with (
+        serving(tiny_root, admin_port=0) as (server, _),
+        grpc.aio.insecure_channel(server.admin_address) as channel,
+    ):
+        assert server.bundle is not None
+        served = server.bundle.models["layout"]
+        inputs = {**served.noise(0, 0, "layout"), "palette": np.full(6, 1 / 6, np.float32)}
+        with pytest.raises(DeadlineUnmetError):
+            await served.infer(inputs, deadline=0.0)
+        given_up = asyncio.create_task(served.infer(inputs))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        server.metrics.engine_restarted("hung")
+        answer = await StatusServiceStub(channel).GetStatus(pb.GetStatusRequest())  # type: ignore[no-untyped-call]
+        assert dict(model(answer, "layout").sheds) == {"deadline": 1}
+        assert dict(model(answer, "layout").cancelled) == {"queued": 1}
+        assert dict(answer.restarts) == {"hung": 1}
+
+
+def test_tables_say_it_to_people(status: pb.GetStatusResponse) -> None:
+    text = io.StringIO()
+    console = Console(width=160, file=text)
+    for table in status_tables(status):
+        console.print(table)
+    facts = ("tiny/1", "FactoryService", "golden samples", "deterministic", "layout_scores", "device busy", "numpy")
+    for fact in facts:
+        assert fact in text.getvalue()
+
+
+def test_a_process_that_was_just_started_has_tables_too() -> None:
+    empty = pb.GetStatusResponse(bundles=[pb.BundleStatus(models=[pb.ModelStatus(operation="layout")])])
+    tables = list(status_tables(empty))
+    assert len(tables) == 3
+
+
+def run_status(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(COMMAND), "status", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_command_gives_json_to_programs(worked: RunningServer) -> None:
+    assert worked.admin_address is not None
+    done = run_status("--address", worked.address, "--admin-address", worked.admin_address, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["serving"] is True
+    assert {"palette", "layout", "image", "factory"} <= told["services"].keys()
+    assert set(told["services"].values()) == {"SERVING"}
+    assert told["bundle"]["digest"] == told["process"]["bundles"][0]["bundle"]["digest"]
+    assert told["process"]["bundles"][0]["models"][0]["queue_depth"] == 0
+
+
+def test_the_state_of_the_process_is_not_told_on_the_public_port(worked: RunningServer) -> None:
+    with grpc.insecure_channel(worked.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+
+
+def test_a_server_that_is_not_there_is_told_with_the_reason() -> None:
+    done = run_status("--address", "127.0.0.1:1", "--timeout", "10")
+    assert done.returncode == 1
+    assert "UNAVAILABLE" in done.stdout
+    assert "refused" in done.stdout
+    asked = run_status("--address", "127.0.0.1:1", "--admin-address", "127.0.0.1:1", "--timeout", "10")
+    assert asked.returncode != 0
+    assert "127.0.0.1:1" in asked.stderr
