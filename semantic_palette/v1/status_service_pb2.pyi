@@ -59,7 +59,7 @@ class RecentWork(_message.Message):
     def __init__(self, seconds: _Optional[float] = ..., batches: _Optional[int] = ..., items: _Optional[int] = ..., busy_seconds: _Optional[float] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
-    __slots__ = ("operation", "engine", "deterministic_engine", "candidates", "healthy", "max_batch_size", "queue_depth", "inflight", "batch_sizes", "fits", "recent", "sheds", "cancelled")
+    __slots__ = ("operation", "engine", "deterministic_engine", "candidates", "healthy", "max_batch_size", "queue_depth", "inflight", "batch_sizes", "fits", "recent", "sheds", "cancelled", "failed_batches")
     class BatchSizesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class ModelStatus(_message.Message):
     RECENT_FIELD_NUMBER: _ClassVar[int]
     SHEDS_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_BATCHES_FIELD_NUMBER: _ClassVar[int]
     operation: str
     engine: _common_pb2.EngineIdentity
     deterministic_engine: _common_pb2.EngineIdentity
@@ -107,7 +108,8 @@ class ModelStatus(_message.Message):
     recent: RecentWork
     sheds: _containers.ScalarMap[str, int]
     cancelled: _containers.ScalarMap[str, int]
-    def __init__(self, operation: _Optional[str] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., deterministic_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[EngineCandidate, _Mapping]]] = ..., healthy: _Optional[bool] = ..., max_batch_size: _Optional[int] = ..., queue_depth: _Optional[int] = ..., inflight: _Optional[int] = ..., batch_sizes: _Optional[_Mapping[int, int]] = ..., fits: _Optional[_Iterable[_Union[BatchFit, _Mapping]]] = ..., recent: _Optional[_Union[RecentWork, _Mapping]] = ..., sheds: _Optional[_Mapping[str, int]] = ..., cancelled: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    failed_batches: int
+    def __init__(self, operation: _Optional[str] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., deterministic_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[EngineCandidate, _Mapping]]] = ..., healthy: _Optional[bool] = ..., max_batch_size: _Optional[int] = ..., queue_depth: _Optional[int] = ..., inflight: _Optional[int] = ..., batch_sizes: _Optional[_Mapping[int, int]] = ..., fits: _Optional[_Iterable[_Union[BatchFit, _Mapping]]] = ..., recent: _Optional[_Union[RecentWork, _Mapping]] = ..., sheds: _Optional[_Mapping[str, int]] = ..., cancelled: _Optional[_Mapping[str, int]] = ..., failed_batches: _Optional[int] = ...) -> None: ...
 
 class BundleStatus(_message.Message):
     __slots__ = ("bundle", "models", "state", "requests")

@@ -38,7 +38,13 @@ class Span(Protocol):
         """Begin a part of this span; ``client`` where it is a call of another process."""
 
     def batch(
-        self, name: str, members: Sequence[Span], seconds_ago: float, seconds: float, attributes: Attributes
+        self,
+        name: str,
+        members: Sequence[Span],
+        seconds_ago: float,
+        seconds: float,
+        attributes: Attributes,
+        failure: str | None,
     ) -> Span:
         """Record a batch that ran for ``seconds`` from ``seconds_ago``: the root of a trace of its own, because it is
         part of no member more than of another, with links to the members and from them."""
@@ -122,7 +128,12 @@ def untraced() -> Iterator[None]:
 
 
 def record_batch(
-    model: str, members: Sequence[Span | None], waits: Sequence[float], seconds_ago: float, seconds: float
+    model: str,
+    members: Sequence[Span | None],
+    waits: Sequence[float],
+    seconds_ago: float,
+    seconds: float,
+    failure: str | None = None,
 ) -> Span | None:
     """Record a batch of items, where any of them is recorded; see `Span.batch`.
 
@@ -132,6 +143,7 @@ def record_batch(
         waits: seconds that each item had waited.
         seconds_ago: when the batch began.
         seconds: how long it took.
+        failure: what went wrong, if it failed.
 
     Returns:
         The span of the batch, which has ended; None where no item is recorded.
@@ -143,4 +155,4 @@ def record_batch(
     for span, waited in recorded:
         span.set({"batch_size": len(members), "queue_seconds": waited})
     spans = [span for span, _ in recorded]
-    return spans[0].batch(f"batch {model}", spans, seconds_ago, seconds, attributes)
+    return spans[0].batch(f"batch {model}", spans, seconds_ago, seconds, attributes, failure)

@@ -13,6 +13,7 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.sizes: dict[str, list[int]] = defaultdict(list)
         self.depth: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
         self.in_flight: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
         self.sheds: list[tuple[str, ShedReason]] = []
@@ -23,6 +24,10 @@ class RecordingObserver:
         assert len(batch.queue_seconds) == len(batch.spans) == batch.size
         assert batch.seconds >= 0.0
         self.sizes[batch.model].append(batch.size)
+
+    def batch_failed(self, model: str, seconds: float) -> None:
+        assert seconds >= 0.0
+        self.failures[model] += 1
 
     def shed(self, model: str, reason: ShedReason) -> None:
         self.sheds.append((model, reason))

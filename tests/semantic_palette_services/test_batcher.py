@@ -461,6 +461,8 @@ def test_only_the_item_that_fails_alone_gets_the_error() -> None:
         assert "poison in the batch" in answers[2].reason
         assert isinstance(answers[2].__cause__, ValueError)
         assert bench.engine.batches == [values, [0.0], [1.0], [POISON], [3.0]]
+        assert bench.observer.failures == {"model": 2}
+        assert bench.observer.sizes["model"] == [1, 1, 1]
         assert bench.batcher.healthy
         assert (await bench.submit(5.0)).tolist() == [6.0]
 

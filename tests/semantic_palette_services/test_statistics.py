@@ -73,7 +73,10 @@ def test_every_event_is_counted_and_passed_on() -> None:
     recorder.shed("layout", "drain")
     recorder.cancelled("layout", "queued")
     recorder.batch_executed(batch(2))
+    recorder.batch_failed("layout", 0.1)
     statistics = recorder.snapshot()
+    assert (statistics.batches, statistics.failed_batches) == (1, 1)
+    assert observer.failures["layout"] == 1
     assert (statistics.inflight, statistics.queue_depth) == (1, 7)
     assert statistics.sheds == {"queue_full": 2, "drain": 1}
     assert statistics.cancelled == {"queued": 1}

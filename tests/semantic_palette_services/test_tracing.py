@@ -166,7 +166,10 @@ def test_a_failed_call_says_how_it_failed(poisoned_root: Path, collector: Collec
     failed, refused = collector.named(f"{SERVICE}.LayoutService/GenerateLayouts")
     assert (failed.attributes["rpc.grpc.status_code"], failed.failed) == (13, True)
     assert (refused.attributes["rpc.grpc.status_code"], refused.failed) == (3, False)
-    assert collector.one("infer layout").failed
+    item, batch = collector.one("infer layout"), collector.one("batch layout")
+    assert item.failed
+    assert batch.failed
+    assert batch.links == {item.id}
 
 
 @asynchronous

@@ -40,6 +40,9 @@ class Replies(Protocol):
     def answered(self, items: Sequence[Item], answers: Sequence[Outputs], started: float, seconds: float) -> None:
         """A batch that ``started`` on the event loop's clock was run in so many seconds."""
 
+    def batch_failed(self, items: Sequence[Item], error: Exception, started: float, seconds: float) -> None:
+        """A batch that ``started`` on the event loop's clock failed after so many seconds; its items have not yet."""
+
     def failed(self, items: Sequence[Item], errors: Sequence[SemanticPaletteError]) -> None:
         """Items have failed, each with its own error."""
 
@@ -201,7 +204,7 @@ class BatchSource:
         except EngineDiedError as error:
             self._engine_died(items, error)
         except Exception as error:
-            self._batch_failed(items, error)
+            self._batch_failed(items, error, started)
         else:
             seconds = self._loop.time() - started
             if self._end_turn(items):
@@ -234,15 +237,15 @@ class BatchSource:
             self.abandon(error)
             self._executor.report_trouble()
 
-    def _batch_failed(self, items: list[Item], error: Exception) -> None:
+    def _batch_failed(self, items: list[Item], error: Exception, started: float) -> None:
         """Queue the items of a failed batch again, each to run alone; an item that failed alone gets the error.
 
         The retries are turns like any other, so that a poisoned batch does not keep other models from the device.
         """
+        if not self._end_turn(items):
+            return
+        self._post(self._replies.batch_failed, list(items), error, started, self._loop.time() - started)
         with self._lock:
-            if self._running is not items:
-                return  # given up before
-            self._running = []
             if len(items) > 1 and not self._closed:
                 for item in items:
                     item.suspect = True

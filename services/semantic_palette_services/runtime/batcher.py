@@ -241,6 +241,13 @@ class Batcher:
         batch = ExecutedBatch(model=self.name, seconds=seconds, queue_seconds=waits, spans=spans, span=span)
         self._observer.batch_executed(batch)
 
+    def batch_failed(self, items: Sequence[Item], error: Exception, started: float, seconds: float) -> None:
+        """See `Replies.batch_failed`."""
+        waits, spans = [started - item.enqueued for item in items], [item.span for item in items]
+        failure = f"{type(error).__name__}: {error}"
+        record_batch(self.name, spans, waits, self._loop.time() - started, seconds, failure)
+        self._observer.batch_failed(self.name, seconds)
+
     def failed(self, items: Sequence[Item], errors: Sequence[SemanticPaletteError]) -> None:
         """See `Replies.failed`."""
         for item, error in zip(items, errors, strict=True):

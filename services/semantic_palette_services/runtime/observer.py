@@ -44,6 +44,9 @@ class BatchObserver(Protocol):
     def batch_executed(self, batch: ExecutedBatch) -> None:
         """A batch has been answered."""
 
+    def batch_failed(self, model: str, seconds: float) -> None:
+        """The model failed on a batch that held the device for ``seconds``; each of several items runs again, alone."""
+
     def shed(self, model: str, reason: ShedReason) -> None:
         """An item was refused at admission, or dropped from the queue because its deadline had passed."""
 
@@ -71,6 +74,9 @@ class NullObserver:
     """Watches nothing; the default."""
 
     def batch_executed(self, batch: ExecutedBatch) -> None:
+        """Ignore the event."""
+
+    def batch_failed(self, model: str, seconds: float) -> None:
         """Ignore the event."""
 
     def shed(self, model: str, reason: ShedReason) -> None:

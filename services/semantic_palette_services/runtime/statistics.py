@@ -43,6 +43,7 @@ class ModelStatistics:
         queue_depth: items that wait now.
         inflight: items accepted and not yet answered.
         batch_sizes: how many batches there were of each size.
+        failed_batches: how many batches the model failed on, which are not among these.
         sheds: items refused or dropped, by reason.
         cancelled: items whose callers gave up, by where they were.
         recent: the last minute.
@@ -51,6 +52,7 @@ class ModelStatistics:
     queue_depth: int
     inflight: int
     batch_sizes: Mapping[int, int]
+    failed_batches: int
     sheds: Mapping[str, int]
     cancelled: Mapping[str, int]
     recent: RecentWork
@@ -78,7 +80,7 @@ class StatisticsRecorder:
         self._observer = observer or NullObserver()
         self._clock = clock
         self._started = clock()
-        self._queue_depth = self._inflight = 0
+        self._queue_depth = self._inflight = self._failed_batches = 0
         self._batch_sizes: Counter[int] = Counter()
         self._sheds: Counter[str] = Counter()
         self._cancelled: Counter[str] = Counter()
@@ -91,6 +93,7 @@ class StatisticsRecorder:
             queue_depth=self._queue_depth,
             inflight=self._inflight,
             batch_sizes=dict(sorted(self._batch_sizes.items())),
+            failed_batches=self._failed_batches,
             sheds=dict(self._sheds),
             cancelled=dict(self._cancelled),
             recent=self._recent(),
@@ -120,6 +123,11 @@ class StatisticsRecorder:
         slot.items += batch.size
         slot.busy_seconds += batch.seconds
         self._observer.batch_executed(batch)
+
+    def batch_failed(self, model: str, seconds: float) -> None:
+        """See `BatchObserver.batch_failed`."""
+        self._failed_batches += 1
+        self._observer.batch_failed(model, seconds)
 
     def shed(self, model: str, reason: ShedReason) -> None:
         """See `BatchObserver.shed`."""

@@ -113,6 +113,10 @@ class BundleMetrics:
         self._models.batch_executed(batch)
         self._families.items.labels(*self._labels, batch.model).inc(batch.size)
 
+    def batch_failed(self, model: str, seconds: float) -> None:
+        """See `BatchObserver.batch_failed`."""
+        self._models.batch_failed(model, seconds)
+
     def shed(self, model: str, reason: ShedReason) -> None:
         """See `BatchObserver.shed`."""
         self._models.shed(model, reason)

@@ -66,6 +66,9 @@ class Metrics:
             "batch_execution_duration_seconds", "Time that a batch held the device.", _SECONDS, "model"
         )
         self._batch_size = self._histogram("batch_size", "Items in a batch.", _BATCH_SIZES, "model")
+        self._failures = self._counter(
+            "batch_failures", "Batches that the model failed on; the items of each were run again, one by one.", "model"
+        )
         self._queue_depth = self._gauge("queue_depth", "Items that wait.", "model")
         self._inflight_items = self._gauge("inflight_items", "Items accepted and not yet answered.", "model")
         self._shed = self._counter(
@@ -131,6 +134,11 @@ class Metrics:
         queue = self._queue_seconds.labels(batch.model)
         for waited, span in zip(batch.queue_seconds, batch.spans, strict=True):
             queue.observe(waited, _exemplar(span))
+
+    def batch_failed(self, model: str, seconds: float) -> None:
+        """See `BatchObserver.batch_failed`."""
+        self._failures.labels(model).inc()
+        self._device_seconds.inc(seconds)
 
     def shed(self, model: str, reason: ShedReason) -> None:
         """See `BatchObserver.shed`."""

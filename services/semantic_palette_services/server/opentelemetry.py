@@ -88,7 +88,13 @@ class OpenTelemetrySpan:
         return self._with(span)
 
     def batch(
-        self, name: str, members: Sequence[Span], seconds_ago: float, seconds: float, attributes: Attributes
+        self,
+        name: str,
+        members: Sequence[Span],
+        seconds_ago: float,
+        seconds: float,
+        attributes: Attributes,
+        failure: str | None,
     ) -> Span:
         """See `Span.batch`."""
         ours = [member.span for member in members if isinstance(member, OpenTelemetrySpan)]
@@ -102,6 +108,8 @@ class OpenTelemetrySpan:
         )
         for member in ours:
             member.add_link(span.get_span_context())
+        if failure is not None:
+            span.set_status(trace.StatusCode.ERROR, failure)
         span.end(started + int(seconds * 1e9))
         return self._with(span)
 

@@ -116,6 +116,7 @@ def _model(model: ServedModel) -> pb.ModelStatus:
         recent=_recent(statistics.recent),
         sheds=statistics.sheds,
         cancelled=statistics.cancelled,
+        failed_batches=statistics.failed_batches,
     )
 
 

@@ -62,6 +62,7 @@ _ROWS: tuple[tuple[str, Callable[[pb.ModelStatus], str]], ...] = (
     ("largest batch", lambda model: str(model.max_batch_size)),
     ("batches by size", lambda model: _counts({str(size): n for size, n in sorted(model.batch_sizes.items())})),
     ("mean batch", lambda model: _mean_size(model.batch_sizes)),
+    ("failed batches", lambda model: str(model.failed_batches)),
     ("ms a batch of n", lambda model: _lines(_fit(fit) for fit in model.fits)),
     ("shed", lambda model: _counts(model.sheds)),
     ("given up", lambda model: _counts(model.cancelled)),
