@@ -104,6 +104,17 @@ def test_every_metric_has_a_meaning_and_says_it_as_a_sentence() -> None:
     assert [meaning for meaning in meanings if not re.fullmatch(r"[A-Z0-9].{4,}\.", meaning)] == []
 
 
+def test_questions_of_the_documentation_can_be_asked(run_tool: RunTool, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```promql\n(.*?)```", (ROOT / "docs" / "monitoring.md").read_text(), flags=re.DOTALL)
+    questions = re.findall(r"^[^#\s].*(?:\n .*)*", block, flags=re.MULTILINE)
+    assert len(questions) > 5
+    rules = [{"record": f"question:{number}", "expr": question} for number, question in enumerate(questions)]
+    path = tmp_path / "questions.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "questions", "rules": rules}]}))
+    result = run_tool("promtool", "check", "rules", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("page", ["monitoring.md", "serving.md", "deploy.md"])
 def test_documentation_names_metrics_that_exist(page: str) -> None:
     names = set(re.findall(rf"{PREFIX}_\w+", (ROOT / "docs" / page).read_text()))

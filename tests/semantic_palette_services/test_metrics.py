@@ -83,6 +83,13 @@ def test_batches_are_described(samples: dict[str, float]) -> None:
     assert samples['semantic_palette_model_load_duration_seconds{bundle="tiny",version="1"}'] > 0
 
 
+def test_batches_are_told_with_the_most_that_they_may_have(worked: RunningServer, samples: dict[str, float]) -> None:
+    assert worked.bundle is not None
+    for operation, model in worked.bundle.models.items():
+        limit = f'semantic_palette_batch_size_limit{{bundle="tiny",model="{operation}",version="1"}}'
+        assert samples[limit] == model.max_batch_size
+
+
 def test_models_are_named_with_engine_and_digest(worked: RunningServer, samples: dict[str, float]) -> None:
     assert worked.bundle is not None
     infos = [name for name in samples if name.startswith("semantic_palette_model_info")]

@@ -45,6 +45,7 @@ class BundleFamilies:
         self.active = gauge("bundle_active", "1 for what requests get that pin no version, 0 for what they do not.")
         model = ("digest", "model", "engine", "engine_version", "precision", "sha256")
         self.model_info = gauge("model_info", "1 for every model in memory.", *model)
+        self.batch_limit = gauge("batch_size_limit", "Most items in a batch, to compare batch_size with.", "model")
         self.items = counter("items", "Items that were executed.", "model")
         self.layouts = counter("layouts", "Layouts generated.", "adherence")
         self.kl = nats("layout_kl_nats", "", "adherence")
@@ -57,7 +58,7 @@ class BundleFamilies:
         """Export no sample of this version any more."""
         version_labels = {"bundle": bundle, "version": version}
         for family in (
-            *(self.load_seconds, self.active, self.model_info, self.items),
+            *(self.load_seconds, self.active, self.model_info, self.batch_limit, self.items),
             *(self.layouts, self.kl, self.edits, self.edit_kl),
         ):
             family.remove_by_labels(version_labels)
@@ -88,6 +89,7 @@ class BundleMetrics:
         """The bundle was loaded in so many seconds."""
         self._families.load_seconds.labels(*self._labels).set(seconds)
         for operation, model in bundle.models.items():
+            self._families.batch_limit.labels(*self._labels, operation).set(model.max_batch_size)
             engine = model.engine
             self._families.model_info.labels(
                 *self._labels,

@@ -52,9 +52,12 @@ class Metrics:
         return Histogram(f"{PREFIX}_{name}", documentation, labels, buckets=buckets, registry=self.registry)
 
     def _define_calls(self) -> None:
-        self._requests = self._counter("requests", "Calls that have ended, by status.", "method", "code")
+        self._requests = self._counter("requests", "Calls that have ended, by gRPC status.", "method", "code")
         self._request_seconds = self._histogram(
-            "request_duration_seconds", "Time from a call's arrival to its end.", _SECONDS, "method"
+            "request_duration_seconds",
+            "Time from a call's arrival to its end; for a stream, its whole length.",
+            _SECONDS,
+            "method",
         )
         self._inflight_requests = self._gauge("inflight_requests", "Calls that have not ended.", "method")
 
@@ -78,11 +81,15 @@ class Metrics:
         self._restarts = self._counter(
             "engine_restarts", "Restarts of engines, by what was before: died, hung, failed.", "reason"
         )
-        self._device_seconds = self._counter("device_busy_seconds", "Time that the device computed.")
+        self._device_seconds = self._counter(
+            "device_busy_seconds", "Time that the device computed; its rate is the utilisation."
+        )
 
     def _define_results(self) -> None:
-        self._pairs = self._counter("pairs", "Pairs made.")
-        self._inflight_pairs = self._gauge("inflight_pairs", "Pairs in the making.")
+        self._pairs = self._counter("pairs", "Pairs made, edited ones too.")
+        self._inflight_pairs = self._gauge(
+            "inflight_pairs", "Pairs in the making; 0 when nobody asks, also after clients were killed."
+        )
         self._changes = self._counter("bundle_changes", "Changes of bundles: ok, failed.", "action", "outcome")
 
     def _define_security(self) -> None:

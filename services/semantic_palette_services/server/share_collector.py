@@ -64,14 +64,24 @@ class ShareCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Samples for a scrape, which comes in a thread of its own."""
         versions = self._sums
-        yield self._family("requested_share", "Sum of requested shares", [(v, v.requested) for v in versions])
-        yield self._family("achieved_share", "Sum of shares counted in layouts", [(v, v.achieved) for v in versions])
+        yield self._family(
+            "requested_share",
+            "Sum of requested shares",
+            [(v, v.requested) for v in versions],
+        )
+        yield self._family(
+            "achieved_share",
+            "Sum of shares counted in layouts",
+            [(v, v.achieved) for v in versions],
+        )
 
     def _family(
         self, name: str, documentation: str, versions: Sequence[tuple[ShareSums, dict[Adherence, NDArray[np.float64]]]]
     ) -> CounterMetricFamily:
         labels = ("bundle", "version", "adherence", "class")
-        family = CounterMetricFamily(f"{self._prefix}_{name}", f"{documentation}, by class.", labels=labels)
+        family = CounterMetricFamily(
+            f"{self._prefix}_{name}", f"{documentation}, by class; over layouts_total, the mean share.", labels=labels
+        )
         for version, sums in versions:
             for adherence, values in sums.items():
                 for class_name, value in zip(version.class_names, values, strict=True):
