@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from grpc_helpers import Stubs, serving_in_thread
+from secret_files import TOKEN, Pki, write_tokens
 from tiny_bundle import Tiny
 
 from semantic_palette.v1 import common_pb2 as common
@@ -136,6 +137,36 @@ def test_the_asynchronous_client_gets_the_same(report: dict[str, Any], labels: A
     assert (found["live"], found["ready"], found["labels"]) == (True, True, digest(labels))
     assert [identifier for identifier, _ in found["stream"]] == ["0", "1", "error", "3", "4", "5"]
     assert {made for identifier, made in found["stream"] if identifier != "error"} == {digest(labels)}
+
+
+SECURE = """
+import sys
+import numpy as np
+import tritonclient.grpc as triton
+
+address, ca, token = sys.argv[1:]
+headers = {"authorization": f"Bearer {token}"}
+palette = triton.InferInput("palette", [1, 6], "FP32").set_data_from_numpy(np.full((1, 6), 1 / 6, np.float32))
+with triton.InferenceServerClient(address, ssl=True, root_certificates=ca) as client:
+    result = client.infer("layout", [palette], parameters={"seed": 1}, headers=headers)
+    print(result.as_numpy("labels").shape)
+    client.start_stream(lambda result, error: print(result.as_numpy("labels").shape), headers=headers)
+    client.async_stream_infer("layout", [palette], parameters={"seed": 1})
+    client.stop_stream()
+    try:
+        client.is_server_live()
+    except triton.InferenceServerException as error:
+        print(error.status())
+"""
+
+
+def test_tls_and_tokens_are_tritonclients_own_options(tiny_root: Path, tmp_path: Path) -> None:
+    pki, tokens = Pki.create(tmp_path), write_tokens(tmp_path / "tokens.json")
+    with serving_in_thread(tiny_root, auth_tokens=tokens, **pki.server_settings()) as (server, _):
+        command = [sys.executable, "-c", SECURE, server.address, str(pki.ca), TOKEN]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == ["(1, 16, 32)", "(1, 16, 32)", "StatusCode.UNAUTHENTICATED"]
 
 
 def test_the_example_of_the_page_runs(running: tuple[RunningServer, Stubs]) -> None:

@@ -8,28 +8,17 @@ from typing import Protocol
 
 from grpc import aio
 
-from semantic_palette.errors import InvalidInputError
 from semantic_palette.manifest import TensorSpec
 from semantic_palette_services.access.errors import UnauthenticatedError
 from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.maker import SERVICE_VERSION
-from semantic_palette_services.limits import Limits, check_count
-from semantic_palette_services.openinference.catalogue import ExposedModel, ModelCatalogue, UnknownModelError
-from semantic_palette_services.openinference.checks import check_contents
+from semantic_palette_services.limits import Limits
+from semantic_palette_services.openinference.catalogue import ModelCatalogue, UnknownModelError
 from semantic_palette_services.openinference.datatypes import data_type
-from semantic_palette_services.openinference.operation import Arrays, draw_noise, draws_noise, infer_all
+from semantic_palette_services.openinference.inference import Inference
 from semantic_palette_services.openinference.ordered_answers import answer_in_order
-from semantic_palette_services.openinference.parameters import InferOptions, check_indices, read_parameters
-from semantic_palette_services.openinference.tensors import (
-    check_inputs,
-    check_outputs,
-    is_raw,
-    read_inputs,
-    sample_bytes,
-    shape_of,
-    write_outputs,
-)
+from semantic_palette_services.openinference.tensors import shape_of
 from semantic_palette_services.openinference.v2 import open_inference_pb2 as pb
 from semantic_palette_services.openinference.v2.open_inference_pb2_grpc import (
     GRPCInferenceServiceServicer,
@@ -38,7 +27,6 @@ from semantic_palette_services.openinference.v2.open_inference_pb2_grpc import (
 from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.decoding import decoded
 from semantic_palette_services.server.errors import status_of
-from semantic_palette_services.slots import work_as
 
 PLATFORM = "onnx_onnxv1"
 EXTENSIONS = ("model_stream_infer", "parameters")
@@ -57,7 +45,7 @@ class ServerHealth(Protocol):
 
 
 class OpenInferenceServicer(GRPCInferenceServiceServicer):
-    """Converts, validates and runs models.
+    """Says what there is, and lets `Inference` answer requests, alone and in streams.
 
     Args:
         catalogue: the models.
@@ -72,8 +60,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     ) -> None:
         self._catalogue = catalogue
         self._health = health
-        self._pool = pool
-        self._limits = limits
+        self._inference = Inference(catalogue, pool, limits)
         self._stream_window = stream_window
         self._stopping = asyncio.Event()
 
@@ -131,7 +118,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """The model's outputs for N samples."""
-        return await self._infer(request, deadline_of(context), streamed=False)
+        return await self._inference.run(request, deadline_of(context), streamed=False)
 
     async def ModelStreamInfer(  # noqa: N802 - the name of the RPC
         self, requests: object, context: Context
@@ -162,7 +149,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, deadline: float | None
     ) -> pb.ModelStreamInferResponse:
         try:
-            response = await self._infer(request, deadline, streamed=True)
+            response = await self._inference.run(request, deadline, streamed=True)
         except UnauthenticatedError:
             raise
         except Exception as error:
@@ -173,89 +160,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             )
         return pb.ModelStreamInferResponse(infer_response=response)
 
-    async def _infer(
-        self, request: pb.ModelInferRequest, deadline: float | None, *, streamed: bool
-    ) -> pb.ModelInferResponse:
-        options = read_parameters(request.parameters)
-        work_as(options.priority)
-        digest = options.bundle_digest
-        with self._catalogue.lease(request.model_name, request.model_version, digest) as model:
-            return await self._infer_with(model, request, options, deadline, streamed=streamed)
-
-    async def _infer_with(
-        self,
-        model: ExposedModel,
-        request: pb.ModelInferRequest,
-        options: InferOptions,
-        deadline: float | None,
-        *,
-        streamed: bool,
-    ) -> pb.ModelInferResponse:
-        deadline = _earlier(deadline, options.timeout)
-        entry, raw = model.served.entry, is_raw(request)
-        drawn = _drawn(model, options)
-        outputs = check_outputs(request, entry.outputs)
-        count = check_inputs(request, entry.inputs, drawn)
-        check_count(
-            f"inputs[{request.inputs[0].name}].shape[0]", count, self._limits.items_of(sample_bytes(outputs, raw=raw))
-        )
-        check_indices(options, count)
-        quota = quota_of_caller()
-        if streamed:  # Slowed down to the quota, where a call of its own is refused.
-            for _ in range(count):
-                await quota.begin_pair()
-        with model.served.reserve(count, options.priority) as room:
-            if not streamed:
-                quota.spend(count)
-            arrays = await self._pool.run(_read, request, model, options, count)
-            answers = await infer_all(
-                model.served, arrays, self._pool, deadline, room, deterministic=options.deterministic
-            )
-        response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
-        _write_parameters(response, model, options)
-        await self._pool.run(write_outputs, response, outputs, answers, raw=raw)
-        return response
-
 
 def _metadata(specs: Sequence[TensorSpec]) -> list[pb.ModelMetadataResponse.TensorMetadata]:
     return [
         pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=data_type(spec).name, shape=shape_of(spec))
         for spec in specs
     ]
-
-
-def _earlier(deadline: float | None, timeout: float | None) -> float | None:
-    if timeout is None:
-        return deadline
-    expiry = asyncio.get_running_loop().time() + timeout
-    return expiry if deadline is None else min(deadline, expiry)
-
-
-def _drawn(model: ExposedModel, options: InferOptions) -> frozenset[str]:
-    """The inputs that a seed stands for."""
-    if options.seed is None:
-        return frozenset()
-    if not draws_noise(model.served):
-        raise InvalidInputError("parameters[seed]", options.seed, f"none is: {model.name} takes no noise z")
-    return frozenset({"z"})
-
-
-def _read(request: pb.ModelInferRequest, model: ExposedModel, options: InferOptions, count: int) -> Arrays:
-    arrays = check_contents(read_inputs(request, model.served.entry.inputs), model.bundle.label_space)
-    if options.seed is not None:
-        arrays["z"] = draw_noise(model.served, options.seed, options.index, count)
-    return arrays
-
-
-def _write_parameters(response: pb.ModelInferResponse, model: ExposedModel, options: InferOptions) -> None:
-    engine = model.served.engine_for(deterministic=options.deterministic)
-    for name, value in (
-        ("bundle_digest", model.bundle.digest),
-        ("engine", engine.engine),
-        ("engine_version", engine.engine_version),
-        ("precision", engine.precision),
-        ("model_digest", engine.model_digest),
-    ):
-        response.parameters[name].string_param = value
-    if options.final_response:
-        response.parameters["triton_final_response"].bool_param = True
