@@ -19,7 +19,8 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,18 @@ class Clock:
 
         return noted
 
+    @contextmanager
+    def noting_turns(self) -> Iterator[None]:
+        """Note down every turn of a device that a batcher has within the block."""
+        original = BatchSource.run_turn
+        BatchSource.run_turn = self.noting(original, self.turns)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            BatchSource.run_turn = original  # type: ignore[method-assign]
+
     def watch(self, bundle: LoadedBundle) -> None:
-        """Note down every turn of a bundle's models, and every run of their engines."""
+        """Note down every run of the engines of a bundle's models."""
         for model in bundle.models.values():
             engine: Any = model._selection.engine
             engine.run = self.noting(engine.run, self.runs)
@@ -92,8 +103,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
         pre_stop_delay=0.0,
     )
     clock, rounds = Clock(), []
-    BatchSource.run_turn = clock.noting(BatchSource.run_turn, clock.turns)  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, clock.noting_turns():
         async with run_server(settings, socket=str(Path(folder) / "services.sock")) as server:
             bundle = server.bundle
             assert bundle is not None
