@@ -253,6 +253,30 @@ def test_palettes_need_no_model(tiny_files: BundleFiles) -> None:
     asyncio.run(main())
 
 
+def test_loading_that_is_given_up_leaves_the_device_to_others(
+    tiny_files: BundleFiles, golden: Golden, store_root: Path
+) -> None:
+    write_tiny_bundle(store_root, version="2", seed=1, work=20)
+    other = ModelStore(store_root).open("tiny", "2")
+
+    async def main() -> None:
+        executor = DeviceExecutor("test")
+        served = await LoadedBundle.load(tiny_files, ONNXRUNTIME, executor, ("layout",))
+        for moment in (0.0, 0.01, 0.05):
+            loading = asyncio.create_task(LoadedBundle.load(other, ONNXRUNTIME, executor))
+            await asyncio.sleep(moment)
+            loading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await loading
+            answer = await served.models["layout"].infer(layout_inputs(golden, 3))
+            np.testing.assert_array_equal(answer["labels"], golden["layout"].outputs["labels"][3])
+        await served.close()
+        assert executor.healthy
+        await executor.close()
+
+    asyncio.run(main())
+
+
 def test_a_model_that_the_bundle_lacks_is_named(tiny_files: BundleFiles) -> None:
     async def main() -> None:
         with pytest.raises(BundleError, match="no model editor, only image, layout, layout_scores"):

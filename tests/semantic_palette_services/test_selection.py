@@ -20,7 +20,15 @@ from semantic_palette_services.runtime.engines.registry import EngineKind
 from semantic_palette_services.runtime.errors import EngineLoadError, EngineUnavailableError, ParityError
 from semantic_palette_services.runtime.golden import Golden
 from semantic_palette_services.runtime.parity import ParityReport, compare
-from semantic_palette_services.runtime.selection import Candidate, EngineChoice, Selection, select_engine
+from semantic_palette_services.runtime.selection import (
+    Candidate,
+    EngineChoice,
+    Selection,
+    SelectionSteps,
+    advance,
+    select_engine,
+    selection_steps,
+)
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 
@@ -40,10 +48,12 @@ class ScriptedEngine:
     def __init__(self, golden: Golden, precision: str, seconds: tuple[float, float], wrong: float) -> None:
         self.precision = precision
         self.closed = False
+        self.runs = 0
         self._golden, self._seconds, self._wrong = golden, seconds, wrong
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         size = len(inputs["z"])
+        self.runs += 1
         time.sleep(self._seconds[0] + self._seconds[1] * size)
         rows = [int(np.flatnonzero((self._golden["layout"].inputs["z"] == z).all(axis=1))[0]) for z in inputs["z"]]
         labels = self._golden["layout"].outputs["labels"][rows].copy()
@@ -82,10 +92,41 @@ class Script:
         entry = files.manifest.models["layout"]
         return select_engine("layout", files.path / entry.file, entry, self.golden["layout"], SETTINGS)
 
+    def steps(self, files: BundleFiles) -> SelectionSteps:
+        entry = files.manifest.models["layout"]
+        return selection_steps("layout", files.path / entry.file, entry, self.golden["layout"], SETTINGS)
+
+    @property
+    def work(self) -> int:
+        """How many engines were loaded, and how often they ran."""
+        return len(self.loaded) + sum(engine.runs for engine in self.loaded.values())
+
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, golden: Golden) -> Script:
     return Script(monkeypatch, golden)
+
+
+def test_between_two_steps_others_can_have_the_device(script: Script, tiny_files: BundleFiles) -> None:
+    script.engine("one", seconds=(0.001, 0.0))
+    script.engine("wrong", seconds=(0.001, 0.0), wrong=0.5)
+    script.engine("two", seconds=(0.002, 0.0))
+    steps, before = script.steps(tiny_files), 0
+    while (chosen := advance(steps)) is None:
+        assert script.work - before <= 1
+        before = script.work
+    assert chosen.choice.chosen in ("one", "two")
+    assert before > 10
+
+
+def test_steps_that_are_given_up_close_the_engines(script: Script, tiny_files: BundleFiles) -> None:
+    script.engine("one", seconds=(0.001, 0.0))
+    script.engine("two", seconds=(0.001, 0.0))
+    steps = script.steps(tiny_files)
+    while "two" not in script.loaded:
+        assert advance(steps) is None
+    del steps
+    assert [engine.closed for engine in script.loaded.values()] == [True, True]
 
 
 def test_the_fastest_engine_serves_and_the_first_that_is_exact_answers_deterministic_items(

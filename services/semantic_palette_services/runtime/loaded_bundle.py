@@ -13,7 +13,7 @@ from semantic_palette.palette_model import PaletteModel
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.golden import Golden
 from semantic_palette_services.runtime.observer import BatchObserver
-from semantic_palette_services.runtime.selection import select_engine
+from semantic_palette_services.runtime.selection import advance, selection_steps
 from semantic_palette_services.runtime.served_model import ServedModel, ServedModels
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleFiles
@@ -104,7 +104,7 @@ class LoadedBundle:
 
         Raises:
             BundleError: the bundle lacks a model that is wanted, or a file of it cannot be read.
-            EngineUnavailableError, EngineLoadError, ParityError: no engine runs a model, see `select_engine`.
+            EngineUnavailableError, EngineLoadError, ParityError: no engine runs a model, see `selection_steps`.
         """
         manifest = files.manifest
         wanted = [operation for operation in OPERATIONS if operation in (manifest.models if models is None else models)]
@@ -119,8 +119,11 @@ class LoadedBundle:
         try:
             for operation in wanted:
                 entry = manifest.models[operation]
-                select = partial(select_engine, operation, files.path / entry.file, entry, golden[operation], settings)
-                selection = await executor.run(select)
+                path = files.path / entry.file
+                steps = selection_steps(operation, path, entry, golden[operation], settings)
+                # A turn of the device each: what is served meanwhile waits for one run of an engine, not for them all.
+                while (selection := await executor.run(partial(advance, steps))) is None:
+                    pass
                 bundle.models[operation] = ServedModel(operation, entry, selection, executor, settings, observer)
             bundle.style_bank = await asyncio.to_thread(_load_style_bank, files, bundle.models.get("image"))
         except BaseException:

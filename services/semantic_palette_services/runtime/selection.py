@@ -13,10 +13,11 @@ from __future__ import annotations
 import logging
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 # Golden samples that are also answered one by one: that is another shape, for which engines may plan otherwise.
 SINGLES = 2
-# No further batch of golden samples is run after this time.
+# No further batch of golden samples is run once the engine has run for this time.
 PARITY_SECONDS = 1.0
 # A candidate is timed at one batch size until it has so many runs, or so much time has gone by; the runs of the parity
 # check count.
@@ -129,10 +130,36 @@ class Selection:
         self.deterministic_engine.close()
 
 
+SelectionSteps: TypeAlias = Generator[None, None, Selection]
+
+
 def select_engine(
     operation: str, path: Path, entry: ModelEntry, golden: GoldenSamples, settings: RuntimeSettings
 ) -> Selection:
+    """Load, check and time the allowed engines for a model, and keep the best; see `selection_steps`."""
+    steps = selection_steps(operation, path, entry, golden, settings)
+    while (selection := advance(steps)) is None:
+        pass
+    return selection
+
+
+def advance(steps: SelectionSteps) -> Selection | None:
+    """Make the next step; the selection once the last has been made."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        selection: Selection = end.value
+        return selection
+    return None
+
+
+def selection_steps(
+    operation: str, path: Path, entry: ModelEntry, golden: GoldenSamples, settings: RuntimeSettings
+) -> SelectionSteps:
     """Load, check and time the allowed engines for a model, and keep the best.
+
+    Every step loads an engine or runs it once, so that a device that serves other models meanwhile can do so between
+    two of them. Steps that are given up, which is when nobody refers to them any more, free what they have loaded.
 
     Args:
         operation: the operation, such as "layout" or "image".
@@ -151,7 +178,7 @@ def select_engine(
     engines: dict[str, Engine] = {}
     try:
         for kind in kinds:
-            candidate, engine = _try_engine(kind, path, entry, golden, settings, pinned=len(kinds) == 1)
+            candidate, engine = yield from _try_engine(kind, path, entry, golden, settings, pinned=len(kinds) == 1)
             tried.append(candidate)
             if engine is not None:
                 engines[kind.key] = engine
@@ -188,7 +215,7 @@ def _try_engine(
     settings: RuntimeSettings,
     *,
     pinned: bool,
-) -> tuple[Candidate, Engine | None]:
+) -> Generator[None, None, tuple[Candidate, Engine | None]]:
     """Load, check and time one engine; one that is not accepted is closed and explained."""
     try:
         engine = kind.load(path, entry, settings.threads)
@@ -197,12 +224,16 @@ def _try_engine(
             raise
         return Candidate(kind.key, False, str(error)), None
     try:
+        yield
         probe = _Probe(engine, entry, golden, settings.max_batch_size)
-        report = probe.check_parity()
-        seconds = probe.median_seconds() if report.passed else {}
+        report = yield from probe.check_parity()
+        seconds = (yield from probe.median_seconds()) if report.passed else {}
     except Exception as error:
         # Engines raise what they like. One that cannot answer the golden inputs is not accepted, and that is told.
         report, seconds = ParityReport(False, f"fails on the golden inputs: {type(error).__name__}: {error}"), {}
+    except GeneratorExit:
+        engine.close()
+        raise
     if not report.passed:
         engine.close()
         return Candidate(kind.key, False, report.reason), None
@@ -218,33 +249,38 @@ class _Probe:
         self._golden = golden
         self._count = len(golden)
         self._max_batch_size = max_batch_size
+        self._seconds = 0.0
         self._runs: dict[int, list[float]] = {1: [], max_batch_size: []}
 
-    def check_parity(self) -> ParityReport:
+    def check_parity(self) -> Generator[None, None, ParityReport]:
         """Hold the answers to the golden samples, those of the first few also when run alone, against the golden ones.
 
         A slow engine answers fewer batches, so that a server with a large model still starts in seconds.
         """
-        started = time.perf_counter()
         slices = [(index, index + 1) for index in range(min(SINGLES, self._count))]
-        parts = [self._run(*rows) for rows in slices]
+        parts = []
+        for single in slices:
+            parts.append(self._run(*single))
+            yield
         for start in range(0, self._count, self._max_batch_size):
-            if start and time.perf_counter() - started > PARITY_SECONDS:
+            if start and self._seconds > PARITY_SECONDS:
                 break
             slices.append((start, min(start + self._max_batch_size, self._count)))
             parts.append(self._run(*slices[-1]))
+            yield
         rows = [row for start, stop in slices for row in range(start, stop)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         report = compare(self._engine.precision, self._golden, rows, outputs, self._attributes)
         return ParityReport(report.passed, f"{len(set(rows))} golden samples: {report.reason}")
 
-    def median_seconds(self) -> dict[int, float]:
+    def median_seconds(self) -> Generator[None, None, dict[int, float]]:
         """Median seconds of a batch of 1 and of the largest; the first run of each size only warms the engine up."""
         for size, runs in self._runs.items():
             rows = np.arange(size) % self._count
             batch = {name: array[rows] for name, array in self._golden.inputs.items()}
             while len(runs) < 2 or (len(runs) <= MAX_RUNS and sum(runs[1:]) < TIMING_SECONDS):
                 self._time(batch, size)
+                yield
         return {size: statistics.median(runs[1:]) for size, runs in sorted(self._runs.items())}
 
     def _run(self, start: int, stop: int) -> Arrays:
@@ -254,6 +290,8 @@ class _Probe:
     def _time(self, batch: Arrays, size: int) -> Arrays:
         started = time.perf_counter()
         outputs = self._engine.run(batch)
+        seconds = time.perf_counter() - started
+        self._seconds += seconds
         if size in self._runs:
-            self._runs[size].append(time.perf_counter() - started)
+            self._runs[size].append(seconds)
         return outputs
