@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Sequence
 from datetime import datetime
+from typing import get_args
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -81,6 +82,8 @@ class Metrics:
         self._restarts = self._counter(
             "engine_restarts", "Restarts of engines, by what was before: died, hung, failed.", "reason"
         )
+        for reason in get_args(RestartReason):
+            self._restarts.labels(reason)  # so that the first restart is an increase from 0
         self._device_seconds = self._counter(
             "device_busy_seconds", "Time that the device computed; its rate is the utilisation."
         )
