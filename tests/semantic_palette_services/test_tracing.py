@@ -150,6 +150,14 @@ def test_a_long_stream_is_traced_in_part(
     assert len(collector.named(f"{SERVICE}.ImageService/TranslateLayouts")) == 5
 
 
+def test_what_takes_time_beside_the_models_is_told_apart(tiny_root: Path, collector: Collector) -> None:
+    request = factory.GeneratePairsRequest(count=1, adherence=common.ADHERENCE_EXACT)
+    with serving_in_thread(tiny_root, otlp_endpoint=collector.endpoint) as (_, stubs):
+        list(stubs.factory.GeneratePairs(request))
+    for name, stage in {"infer layout_scores": "layout", "budget": "layout", "encode": "image"}.items():
+        assert collector.path(collector.one(name)) == [name, stage, "pair", GENERATE]
+
+
 def test_the_last_indices_are_traced_too(tiny_root: Path, collector: Collector) -> None:
     with serving_in_thread(tiny_root, otlp_endpoint=collector.endpoint) as (_, stubs):
         list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=2, first_index=2**64 - 2)))
