@@ -77,19 +77,26 @@ def _work(title: str, models: Sequence[pb.ModelStatus]) -> Table:
 
 
 def _engines(title: str, models: Sequence[pb.ModelStatus]) -> Table:
-    table = Table("model", "engine", "answers", "ms a batch of n", "why", title=title, title_justify="left")
+    table = Table("engine", "answers", "why", title=title, title_justify="left")
     for model in models:
+        table.add_row(model.operation)
         for candidate in model.candidates:
-            times = _lines(f"{size}: {1e3 * seconds:.3g}" for size, seconds in sorted(candidate.batch_seconds.items()))
-            verdict = candidate.reason if candidate.accepted else f"refused: {candidate.reason}"
-            table.add_row(model.operation, candidate.engine, _answers(candidate), times, verdict)
+            table.add_row(f"  {candidate.engine}", _answers(candidate), _reason(candidate))
+        table.add_section()
     return table
 
 
 def _answers(candidate: pb.EngineCandidate) -> str:
     if candidate.chosen:
-        return "all requests" if candidate.deterministic else "ordinary requests"
-    return "deterministic requests" if candidate.deterministic else NONE
+        return "all" if candidate.deterministic else "ordinary"
+    return "deterministic" if candidate.deterministic else NONE
+
+
+def _reason(candidate: pb.EngineCandidate) -> str:
+    if not candidate.accepted:
+        return f"refused: {candidate.reason}"
+    times = (f"{1e3 * seconds:.3g} ms a batch of {n}" for n, seconds in sorted(candidate.batch_seconds.items()))
+    return f"{', '.join(times)}; {candidate.reason}"
 
 
 def _engine(engine: common_pb2.EngineIdentity) -> str:
