@@ -167,9 +167,10 @@ class Metrics:
         self._inflight_items.labels(model).inc(delta)
 
     def restarts(self) -> dict[str, int]:
-        """How often engines were restarted, by what was before."""
+        """How often engines were restarted, by what was before; nothing that never was."""
         samples = (sample for family in self._restarts.collect() for sample in family.samples)
-        return {sample.labels["reason"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
+        counts = {sample.labels["reason"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
+        return {reason: count for reason, count in counts.items() if count}
 
     def engine_restarted(self, reason: RestartReason) -> None:
         """See `DeviceObserver.engine_restarted`."""
