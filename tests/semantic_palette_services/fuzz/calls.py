@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,10 @@ PATIENCE = 90.0
 """Seconds after which an answer that has not come counts as a hang, on however busy a machine."""
 
 _MOST_MESSAGES = 5
+_REQUESTS_OF_A_STREAM = 3
+
+_WRITTEN_TOO_LATE = "Internal error from Core"
+"""What gRPC on this side says, as INTERNAL, where a request is written to a call that has just ended."""
 
 # Each case meets the server itself: no retries on the way, and a connection of its own.
 _OPTIONS = (*CONNECTION_OPTIONS, ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
@@ -60,8 +65,9 @@ async def make_call(address: str, channel: aio.Channel, case: Case) -> Outcome:
         else:
             await _call(channel, case, outcome)
     except aio.AioRpcError as error:
-        outcome.code, outcome.details = error.code(), error.details() or ""
-        outcome.trailers = dict(error.trailing_metadata() or ())
+        if not (case.method.takes_stream and error.details() == _WRITTEN_TOO_LATE):
+            outcome.code, outcome.details = error.code(), error.details() or ""
+            outcome.trailers = dict(error.trailing_metadata() or ())
     except TimeoutError:
         outcome.error = f"no status {PATIENCE:.0f} s after the deadline of {PATIENCE:.0f} s"
     outcome.seconds = time.perf_counter() - started
@@ -87,11 +93,24 @@ async def _call(channel: aio.Channel, case: Case, outcome: Outcome) -> None:
     settings: dict[str, Any] = {"timeout": timeout, "metadata": case.metadata}
     # gRPC ends a call at its deadline on this side; twice the time is for a channel that does not.
     async with asyncio.timeout(2 * PATIENCE):
-        if case.method.streams:
+        if case.method.takes_stream:
+            await _converse(channel.stream_stream(case.method.path)(**settings), case, outcome)
+        elif case.method.streams:
             await _read_stream(channel.unary_stream(case.method.path)(case.data, **settings), case, outcome)
         else:
             outcome.answers.append(await channel.unary_unary(case.method.path)(case.data, **settings))
             outcome.code = grpc.StatusCode.OK
+
+
+async def _converse(call: Any, case: Case, outcome: Outcome) -> None:
+    """Send the request again after each answer: what follows one that is wrong is to be answered as well."""
+    for _ in range(_REQUESTS_OF_A_STREAM):
+        await call.write(case.data)
+        if (answer := await call.read()) is not aio.EOF:
+            outcome.answers.append(answer)
+    with suppress(aio.InternalError):  # raised where the call has ended meanwhile; how, its code says
+        await call.done_writing()
+    outcome.code = await call.code()
 
 
 async def _read_stream(call: Any, case: Case, outcome: Outcome) -> None:

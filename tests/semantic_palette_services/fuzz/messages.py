@@ -13,6 +13,7 @@ from fuzz.values import scalar
 
 _DEEPEST = 8
 _MANY = (300, 5000)
+_MOST_BYTES = 8_000_000
 
 
 def randomise(rng: Random, message: Message, depth: int = 0) -> None:
@@ -108,7 +109,10 @@ def _repeat(rng: Random, message: Message, field: FieldDescriptor) -> None:
     """Copy an element once or, sometimes, beyond what one request may hold."""
     elements = getattr(message, field.name)
     element = rng.choice(elements)
-    elements.extend([element] * (rng.choice(_MANY) if rng.random() < 0.1 else 1))
+    copies = rng.choice(_MANY) if rng.random() < 0.1 else 1
+    if isinstance(element, Message):
+        copies = min(copies, _MOST_BYTES // (element.ByteSize() + 1))
+    elements.extend([element] * copies)
 
 
 def _replace(rng: Random, message: Message, field: FieldDescriptor) -> None:

@@ -20,19 +20,21 @@ _ENDLESS = frozenset({"/grpc.health.v1.Health/Watch"})
 
 @dataclass(frozen=True)
 class Method:
-    """An RPC that takes one request.
+    """An RPC.
 
     Attributes:
         path: as gRPC has it, ``/package.Service/Method``.
         request: class of its requests.
         response: class of its responses.
         streams: whether it answers with a stream.
+        takes_stream: whether it takes a stream of requests, too.
     """
 
     path: str
     request: type[Message]
     response: type[Message]
     streams: bool
+    takes_stream: bool = False
 
     @property
     def endless(self) -> bool:
@@ -46,13 +48,13 @@ class Method:
 
 
 def served_methods(address: str) -> list[Method]:
-    """The methods that take one request, of every service that the server at ``address`` reflects."""
+    """The methods of every service that the server at ``address`` reflects."""
     with grpc.insecure_channel(address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = DescriptorPool(database)
         names = [name for name in database.get_services() if not name.startswith(_NOT_OURS)]
         services = [pool.FindServiceByName(name) for name in sorted(names)]
-        return [_method(method) for service in services for method in service.methods if not method.client_streaming]
+        return [_method(method) for service in services for method in service.methods]
 
 
 def _method(descriptor: Any) -> Method:
@@ -61,4 +63,5 @@ def _method(descriptor: Any) -> Method:
         message_factory.GetMessageClass(descriptor.input_type),
         message_factory.GetMessageClass(descriptor.output_type),
         descriptor.server_streaming,
+        descriptor.client_streaming,
     )

@@ -39,6 +39,7 @@ def requests(labels_HW: NDArray[np.uint8], photo_HW3: NDArray[np.uint8]) -> dict
         _path("ModelReady"): [pb.ModelReadyRequest(name="layout", version="1")],
         _path("ModelMetadata"): [pb.ModelMetadataRequest(name="tiny.editor")],
         _path("ModelInfer"): infer,
+        _path("ModelStreamInfer"): infer,
     }
 
 

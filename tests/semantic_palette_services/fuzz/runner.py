@@ -26,13 +26,13 @@ class Report:
     Attributes:
         calls: how many calls ended in each status of each method; "left" where the caller left before.
         failures: what was wrong, with what it takes to have it again.
-        slowest: seconds of the slowest call that was not cancelled.
+        slowest: seconds of the slowest call, and which it was.
         largest: resident memory of each server in MiB, at its largest after a round.
     """
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    slowest: float = 0.0
+    slowest: tuple[float, str] = (0.0, "")
     largest: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -43,7 +43,7 @@ class Report:
     def add(self, case: Case, outcome: Outcome) -> None:
         """Count a call."""
         self.calls[case.method.path, "left" if outcome.code is None else outcome.code.name] += 1
-        self.slowest = max(self.slowest, outcome.seconds)
+        self.slowest = max(self.slowest, (outcome.seconds, f"{case.name} {case.caller} {case.method.path}"))
 
     def lines(self) -> list[str]:
         """For people."""
@@ -53,7 +53,8 @@ class Report:
             for method in methods
         ]
         sizes = ", ".join(f"{name} {size:.0f} MiB" for name, size in self.largest.items())
-        return [*rows, f"{self.total} calls, slowest {self.slowest:.1f} s; largest: {sizes}", *self.failures]
+        seconds, name = self.slowest
+        return [*rows, f"{self.total} calls; slowest {seconds:.1f} s: {name}; largest: {sizes}", *self.failures]
 
 
 async def fuzz(targets: Sequence[Target], seed: int, seconds: float, least: int, failures: Path) -> Report:

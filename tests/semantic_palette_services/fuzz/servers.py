@@ -102,7 +102,9 @@ class Target:
 
 async def _ask(channel: aio.Channel, method: Method, data: bytes) -> list[bytes]:
     """What a valid request is answered, with maps in a fixed order."""
-    if method.streams:
+    if method.takes_stream:
+        answers = [answer async for answer in channel.stream_stream(method.path)([data], timeout=PATIENCE)]
+    elif method.streams:
         answers = [answer async for answer in channel.unary_stream(method.path)(data, timeout=PATIENCE)]
     else:
         answers = [await channel.unary_unary(method.path)(data, timeout=PATIENCE)]

@@ -54,6 +54,10 @@ def _answer_faults(case: Case, outcome: Outcome) -> Iterator[str]:
         message = case.method.response.FromString(answer)
         for path in _not_numbers(message, case.method.response.DESCRIPTOR.name):
             yield f"{path} is not a number"
+        # How answers in a stream say that one request failed.
+        failure = getattr(message, "error_message", "")
+        if failure.startswith(("INTERNAL", "UNKNOWN")):
+            yield failure
 
 
 def _not_numbers(message: Message, path: str) -> Iterator[str]:
