@@ -37,10 +37,10 @@ def test_pairs_that_are_lost_doubled_or_out_of_order_are_failures() -> None:
 def test_the_same_pair_with_other_bytes_is_a_failure() -> None:
     ledger = Ledger()
     for seed, data in ((0, b"a"), (1, b"b"), (0, b"a")):
-        ledger.bytes_of("pair", seed, 7, data)
+        ledger.bytes_of("pair", (seed, 7), data)
     assert not ledger.failures
-    ledger.bytes_of("pair", 1, 7, b"a")
-    assert ledger.failures == ["pair 7 of seed 1 has other bytes than before"]
+    ledger.bytes_of("pair", (1, 7), b"a")
+    assert ledger.failures == ["pair (1, 7) has other bytes than before"]
 
 
 def test_memory_that_grows_is_told_from_memory_that_is_flat() -> None:

@@ -5,7 +5,7 @@ pods         server processes on fixed ports, started again when they end, as Ku
 deployment   palette, layout, image and factory services, all but the first with two replicas
 load         streams and single calls that are always under way
 commands     the command line as a user runs it, and whether a folder of pairs is whole
-client_faults, server_faults, disk_faults   what goes wrong meanwhile
+client_faults, server_faults, bundle_faults, disk_faults   what goes wrong meanwhile
 measures     memory and file descriptors over time
 run          all of it together
 """

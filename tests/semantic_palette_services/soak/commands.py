@@ -62,5 +62,5 @@ def check_folder(out: Path, seed: int, ledger: Ledger, kind: str) -> int:
     ledger.each_once(f"{kind}: folder", [int(record.id) for record in found], range(len(found)))
     for record in found:
         label, image = (out / record.label).read_bytes(), (out / record.image).read_bytes()
-        ledger.bytes_of("pair", seed, int(record.id), label, image)
+        ledger.bytes_of("pair", (record.bundle_digest, seed, int(record.id)), label, image)
     return len(found)

@@ -11,9 +11,13 @@ from pathlib import Path
 from secret_files import Pki
 from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 
-from soak.pods import Pod, free_ports
+from soak.pods import PORTS, Pod, free_ports
 
-_ENVIRONMENT = {"SEMANTIC_PALETTE_DRAIN_GRACE": "60", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    "SEMANTIC_PALETTE_DRAIN_GRACE": "60",
+    "SEMANTIC_PALETTE_UNLOAD_DELAY": "5",
+    "OMP_NUM_THREADS": "1",
+}
 _CORRUPT_VERSION = "3"
 _PODS = 8
 
@@ -85,11 +89,11 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     write_tiny_bundle(store, version=_CORRUPT_VERSION, seed=2, models=EDITING, activate=False)
     corrupt(store / "tiny" / _CORRUPT_VERSION / "image.onnx")
 
-    ports = iter(free_ports(3 * _PODS))
+    ports = iter(free_ports(PORTS * _PODS))
 
     def pod(name: str, services: str, *more: str, **environment: str) -> Pod:
         arguments = ("--services", services, "--model-store", str(store), "--engine", "onnxruntime", *more)
-        return Pod(name, [next(ports) for _ in range(3)], folder, arguments, _ENVIRONMENT | environment)
+        return Pod(name, [next(ports) for _ in range(PORTS)], folder, arguments, _ENVIRONMENT | environment)
 
     palette = pod("palette", "palette")
     layouts = (pod("layout-a", "palette,layout"), pod("layout-b", "palette,layout"))

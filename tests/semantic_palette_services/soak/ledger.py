@@ -21,7 +21,7 @@ class Ledger:
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    _digests: dict[tuple[str, int, int], bytes] = field(default_factory=dict)
+    _digests: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
     def fail(self, what: str) -> None:
         """Note a broken promise."""
@@ -33,16 +33,17 @@ class Ledger:
         if not kept:
             self.fail(promise)
 
-    def pair(self, kind: str, pair: Pair) -> None:
-        """Note a pair of a deterministic stream: the same bytes as whenever it was made before."""
-        self.bytes_of(kind, pair.provenance.seed, pair.index, pair.label_data, pair.image_data)
+    def pair(self, kind: str, pair: Pair, *made_from: object) -> None:
+        """Note a pair of a deterministic stream: the same bytes as whenever it was made before, of the same things."""
+        key = (pair.provenance.bundle.digest, pair.provenance.seed, pair.index, *made_from)
+        self.bytes_of(kind, key, pair.label_data, pair.image_data)
 
-    def bytes_of(self, kind: str, seed: int, index: int, *data: bytes) -> None:
+    def bytes_of(self, kind: str, key: tuple[object, ...], *data: bytes) -> None:
         """Note what was received for a key, which has to be the same each time."""
         digest = hashlib.sha256(b"".join(data)).digest()
         self.counts[kind] += 1
-        before = self._digests.setdefault((kind, seed, index), digest)
-        self.check(digest == before, f"{kind} {index} of seed {seed} has other bytes than before")
+        before = self._digests.setdefault((kind, *key), digest)
+        self.check(digest == before, f"{kind} {key} has other bytes than before")
 
     def each_once(self, kind: str, received: Sequence[int], expected: range) -> None:
         """Note the indices of a stream that ended well: each once, in order."""

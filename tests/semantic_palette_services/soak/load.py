@@ -58,22 +58,26 @@ async def _secure(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
         await read_stream(client, ledger, rng, count=rng.randint(10, 60))
 
 
-async def read_stream(client: AsyncClient, ledger: Ledger, rng: Random, count: int, pause: float = 0.0) -> None:
-    """Read a stream to its end and note it."""
+async def read_stream(client: AsyncClient, ledger: Ledger, rng: Random, count: int, pause: float = 0.0) -> str:
+    """Read a stream to its end and note it; returns the digest of the bundle that made it."""
     seed, first, deterministic = rng.randrange(SEEDS), rng.choice((0, 7, 50)), rng.random() < 0.7
     constraints = None if deterministic else Constraints(minimum={"car": 0.1})
     received: list[int] = []
+    digests: set[str] = set()
     async with client.generate_pairs(
         count, seed=seed, first_index=first, deterministic=deterministic, constraints=constraints
     ) as pairs:
         async for pair in pairs:
             received.append(pair.index)
+            digests.add(pair.provenance.bundle.digest)
             if deterministic:
                 ledger.pair("pair", pair)
             if pause:
                 await asyncio.sleep(pause)
     ledger.counts["streams"] += 1
     ledger.each_once("stream", received, range(first, first + count))
+    ledger.check(len(digests) == 1, f"stream: its pairs are of {len(digests)} bundles")
+    return digests.pop() if digests else ""
 
 
 async def _edits(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
@@ -83,11 +87,12 @@ async def _edits(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
         async with client.generate_pairs(1, seed=seed, deterministic=True) as pairs:
             pair = await anext(pairs)
         source = EditSource.of(pair, target={"car": 0.2}, region=Box(left=4, top=2, right=20, bottom=12))
+        source_digest = pair.provenance.bundle.digest
         received: list[int] = []
         async with client.edit_pairs([source], count, seed=seed, deterministic=True) as edited:
             async for pair in edited:
                 received.append(pair.index)
-                ledger.pair("edited pair", pair)
+                ledger.pair("edited pair", pair, source_digest)
     ledger.each_once("stream of edits", received, range(count))
 
 
@@ -100,9 +105,9 @@ async def _interactive(deployment: Deployment, ledger: Ledger, rng: Random) -> N
         for _ in range(20):
             seed, index = rng.randrange(SEEDS), rng.randrange(50)
             item = LayoutItem({"road": 0.5, "sky": 0.25, "car": 0.25}, seed, index)
-            [layout] = (await layouts.generate_layouts([item], deterministic=True)).layouts
-            [image] = (
-                await images.translate_layouts([ImageItem(layout.labels, seed, index)], deterministic=True)
-            ).images
-            ledger.bytes_of("single", seed, index, layout.labels.tobytes(), image.data)
+            made = await layouts.generate_layouts([item], deterministic=True)
+            labels = made.layouts[0].labels
+            drawn = await images.translate_layouts([ImageItem(labels, seed, index)], deterministic=True)
+            key = (made.bundle.digest, drawn.bundle.digest, seed, index)
+            ledger.bytes_of("single", key, labels.tobytes(), drawn.images[0].data)
             await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_helpers import COMMAND, scrape
 
 START_SECONDS = 120.0
+PORTS = 4
 
 # Below the range from which the system takes ports for connections: a port that is free for a moment, while its server
 # is started again, has to stay free.
@@ -41,7 +42,7 @@ class Pod:
 
     Args:
         name: of it.
-        ports: three that are free, for services, health and metrics.
+        ports: `PORTS` that are free, for services, administration, health and metrics.
         folder: for its log.
         arguments: of ``serve``, without ports.
         environment: for the process.
@@ -51,10 +52,11 @@ class Pod:
         self, name: str, ports: Sequence[int], folder: Path, arguments: Sequence[str], environment: dict[str, str]
     ) -> None:
         self.name = name
-        self.port, self.health_port, self.metrics_port = ports
+        self.port, self.admin_port, self.health_port, self.metrics_port = ports
         self.log = folder / f"{name}.log"
-        listen = ("--port", self.port, "--health-port", self.health_port, "--metrics-port", self.metrics_port)
-        self._command = [str(COMMAND), "serve", "--host", "127.0.0.1", *map(str, listen), *arguments]
+        own = {"": self.port, "admin-": self.admin_port, "health-": self.health_port, "metrics-": self.metrics_port}
+        listen = [word for kind, port in own.items() for word in (f"--{kind}port", str(port))]
+        self._command = [str(COMMAND), "serve", "--host", "127.0.0.1", *listen, *arguments]
         self._environment = os.environ | environment
         self._process: subprocess.Popen[bytes] | None = None
 

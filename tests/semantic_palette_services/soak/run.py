@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
 from semantic_palette.client import AsyncClient
+from soak.bundle_faults import corrupt_bundle, rollout_and_rollback
 from soak.client_faults import killed_client, slow_reader, stuck_reader
 from soak.deployment import Deployment, deployed
 from soak.disk_faults import full_disk
@@ -18,7 +20,6 @@ from soak.ledger import Ledger
 from soak.load import RETRY, load, read_stream
 from soak.measures import Samples, at_rest, sampling, work_left
 from soak.server_faults import (
-    corrupt_bundle,
     killed_factory,
     killed_image,
     killed_layout,
@@ -36,9 +37,13 @@ SERVER_FAULTS: tuple[Fault, ...] = (
     killed_factory,
     replaced_stage,
     corrupt_bundle,
+    rollout_and_rollback,
     renewed_certificate,
 )
 CLIENT_FAULTS: tuple[Fault, ...] = (killed_client, slow_reader, stuck_reader, full_disk)
+
+# A folder is continued on the bundle that it was begun with, so no other is rolled out meanwhile.
+_OF_ONE_BUNDLE = frozenset({killed_client, full_disk, rollout_and_rollback})
 
 _REST_SECONDS = 30.0
 FLAT = 0.05
@@ -107,30 +112,44 @@ async def _under_load(deployment: Deployment, ledger: Ledger, options: Options) 
     """Load and faults until the time is over and every kind of fault has happened."""
     until = time.monotonic() + options.seconds
     async with load(deployment, ledger, options.seed + 1):
+        one_bundle = asyncio.Lock()
         lanes = ((SERVER_FAULTS, "servers"), (CLIENT_FAULTS, "clients"))
+
+        async def befall(fault: Fault, rng: Random) -> None:
+            async with one_bundle if fault in _OF_ONE_BUNDLE else nullcontext():
+                await _befall(fault, deployment, ledger, rng)
+
         await asyncio.gather(
             *(
-                _befall(faults, deployment, ledger, Random(f"{options.seed}/{name}"), options, until)
+                _one_after_the_other(faults, befall, Random(f"{options.seed}/{name}"), options.pause, until)
                 for faults, name in lanes
             )
         )
 
 
-async def _befall(
-    faults: Sequence[Fault], deployment: Deployment, ledger: Ledger, rng: Random, options: Options, until: float
+async def _one_after_the_other(
+    faults: Sequence[Fault],
+    befall: Callable[[Fault, Random], Awaitable[None]],
+    rng: Random,
+    pause: float,
+    until: float,
 ) -> None:
-    """One fault after the other, in another order each time."""
+    """Every kind of fault, in another order each time, until the time is over."""
     while True:
         for fault in rng.sample(faults, len(faults)):
-            name = fault.__name__.replace("_", " ")
-            try:
-                await fault(deployment, ledger, rng)
-            except Exception as error:  # whatever a promise that is broken makes of it, it is one for the report
-                ledger.fail(f"{name}: {error!r}")
-            ledger.counts[f"fault: {name}"] += 1
-            await asyncio.sleep(rng.uniform(0.0, options.pause))
+            await befall(fault, rng)
+            await asyncio.sleep(rng.uniform(0.0, pause))
         if time.monotonic() > until:
             return
+
+
+async def _befall(fault: Fault, deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    name = fault.__name__.replace("_", " ")
+    try:
+        await fault(deployment, ledger, rng)
+    except Exception as error:  # whatever a promise that is broken makes of it, it is one for the report
+        ledger.fail(f"{name}: {error!r}")
+    ledger.counts[f"fault: {name}"] += 1
 
 
 def _check_memory(samples: Samples, ledger: Ledger, most: float) -> None:

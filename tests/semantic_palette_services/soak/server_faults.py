@@ -1,4 +1,4 @@
-"""Servers that are killed, are replaced, or are asked to serve a bundle that is corrupt."""
+"""Servers that are killed, are replaced, or get another certificate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from semantic_palette.client import AsyncClient
-from soak import commands
 from soak.deployment import Deployment
 from soak.ledger import Ledger
 from soak.load import RETRY, read_stream
@@ -41,14 +40,6 @@ async def replaced_stage(deployment: Deployment, ledger: Ledger, rng: Random) ->
     status = await pod.end(signal.SIGTERM)
     ledger.check(status == 0, f"{pod.name}: ended with status {status} on SIGTERM")
     await pod.start()
-
-
-async def corrupt_bundle(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
-    """A corrupt version cannot be activated; the version before stays active, and is what a new server serves."""
-    ended = await commands.run("models", "activate", "tiny/3", "--model-store", deployment.store)
-    ledger.check(ended.status != 0 and "image.onnx" in ended.said, f"corrupt bundle: {ended.status}: {ended.said}")
-    active = (deployment.store / "tiny" / "active").read_text().strip()
-    ledger.check(active == "1", f"corrupt bundle: version {active} is active")
 
 
 async def renewed_certificate(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
