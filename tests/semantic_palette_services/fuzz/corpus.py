@@ -13,6 +13,7 @@ from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
+from semantic_palette.v1 import model_service_pb2 as models
 from semantic_palette.v1 import palette_service_pb2 as palette
 
 _LABELS = (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) // 37 % CLASSES).astype(np.uint8)
@@ -110,6 +111,14 @@ REQUESTS: dict[str, list[Message]] = {
     _path("ImageService", "TranslateLayouts"): _TRANSLATE_LAYOUTS,
     _path("FactoryService", "GeneratePairs"): _GENERATE_PAIRS,
     _path("FactoryService", "EditPairs"): _EDIT_PAIRS,
+    _path("ModelService", "ListBundles"): [models.ListBundlesRequest()],
+    _path("ModelService", "LoadBundle"): [models.LoadBundleRequest(name="tiny", version="2")],
+    _path("ModelService", "ActivateBundle"): [
+        models.ActivateBundleRequest(name="tiny", version="2", keep_previous=True),
+        models.ActivateBundleRequest(name="tiny", version="1"),
+    ],
+    _path("ModelService", "RollbackBundle"): [models.RollbackBundleRequest(name="tiny")],
+    _path("ModelService", "UnloadBundle"): [models.UnloadBundleRequest(name="tiny", version="1", force=True)],
     **open_inference.requests(_LABELS, _PHOTO),
     "/grpc.health.v1.Health/Check": [health_pb2.HealthCheckRequest(service="readiness")],
     "/grpc.health.v1.Health/Watch": [health_pb2.HealthCheckRequest(service="liveness")],

@@ -16,7 +16,7 @@ from fuzz.cases import Case, make_case
 from fuzz.servers import Target
 from fuzz.verdict import faults
 
-_ROUND, _CONCURRENT = 200, 8
+_CONCURRENT = 8
 
 
 @dataclass
@@ -67,13 +67,14 @@ async def fuzz(targets: Sequence[Target], seed: int, seconds: float, least: int,
         least: how many calls at least.
         failures: where requests that failed are kept, for `--replay`.
     """
-    report, until, first = Report(), time.monotonic() + seconds, 0
+    report, until, round_ = Report(), time.monotonic() + seconds, 0
     for target in targets:
         await target.settle()
     while not report.failures and (time.monotonic() < until or report.total < least):
         for target in targets:
-            await _round(target, seed, range(first, first + _ROUND), report, failures)
-        first += _ROUND
+            first = round_ * target.calls
+            await _round(target, seed, range(first, first + target.calls), report, failures)
+        round_ += 1
     return report
 
 

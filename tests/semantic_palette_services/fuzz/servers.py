@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_helpers import ServerProcess, scrape, serving_in_process
-from tiny_bundle import EDITING, write_tiny_bundle
+from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 
 from fuzz import corpus
 from fuzz.calls import PATIENCE, channel_to
@@ -31,21 +32,20 @@ class Target:
     Attributes:
         name: of the server.
         process: it.
-        methods: what it answers.
+        address: the port of it that is called.
+        methods: what that answers.
+        calls: how many calls to make in a round.
         canaries: what it answered to valid deterministic requests before the fuzzing, by method and request.
         size: its resident memory in MiB after that.
     """
 
     name: str
     process: ServerProcess
+    address: str
     methods: list[Method]
+    calls: int = 200
     canaries: dict[tuple[str, bytes], list[bytes]] = field(default_factory=dict)
     size: float = 0.0
-
-    @property
-    def address(self) -> str:
-        """Where its services are."""
-        return self.process.address
 
     def memory(self) -> float:
         """Its resident memory in MiB."""
@@ -64,7 +64,7 @@ class Target:
         if self.process.process.poll() is not None:
             return [f"{self.name} has ended with status {self.process.process.returncode}"]
         found = [f"{self.name}: {name} is still {value}" for name, value in (await self._leftovers()).items()]
-        async with channel_to(self.address) as channel:
+        async with channel_to(self.process.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             for service in ("readiness", "liveness"):
                 answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
@@ -113,22 +113,30 @@ async def _ask(channel: aio.Channel, method: Method, data: bytes) -> list[bytes]
 
 @contextmanager
 def targets(folder: Path, poison: Collection[str] = ()) -> Iterator[list[Target]]:
-    """Two processes: all services in one, and a factory whose stages are those of the first.
+    """All services in one process; a factory whose stages are those of the first; the admin port of a third.
 
     Args:
-        folder: for the model store.
+        folder: for the model stores.
         poison: models that fail on some inputs (`write_tiny_bundle`).
     """
-    store = folder / "model_store"
+    store, changing = folder / "model_store", folder / "changing_store"
     write_tiny_bundle(store, models=(*EDITING, "style_encoder"), image="styled", poison=poison)
+    for version in ("1", "2", "3"):
+        write_tiny_bundle(changing, version=version, activate=version == "1")
+    corrupt(changing / "tiny" / "3" / "image.onnx")
     with ExitStack() as stack:
         everything = stack.enter_context(serving_in_process(store))
         stages = [f"--{stage}-address={everything.address}" for stage in ("palette", "layout", "image")]
         # Its traces go to a collector that is not there, which has to change nothing.
         traced = ("--services", "factory", "--otlp-endpoint", "http://127.0.0.1:1", *stages)
         factory = stack.enter_context(serving_in_process(store, *traced))
+        admin = stack.enter_context(serving_in_process(changing, "--services", "layout,image", "--admin-port", "0"))
+        said = re.search(r"admin services at ([\d.:]+)", "".join(admin.log))
+        assert said is not None
         yield [
-            Target("everything", everything, served_methods(everything.address)),
+            Target("everything", everything, everything.address, served_methods(everything.address)),
             # Its health is the same code as the other's.
-            Target("factory", factory, [method for method in served_methods(factory.address) if method.ours]),
+            Target("factory", factory, factory.address, [m for m in served_methods(factory.address) if m.ours]),
+            # Its calls load bundles, one after the other.
+            Target("admin", admin, said[1], served_methods(said[1]), calls=100),
         ]
