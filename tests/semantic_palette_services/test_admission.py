@@ -40,6 +40,16 @@ def test_bulk_items_leave_a_quarter_of_the_places_to_interactive_ones() -> None:
     assert refusal(door.overload(4, INTERACTIVE)).args[0].startswith("image: 8 items are queued already")
 
 
+def test_interactive_items_leave_a_quarter_of_the_places_to_bulk_ones() -> None:
+    door = admission(QueueLimits(items=8), interactive=6)
+    assert door.overload(2, INTERACTIVE) is None
+    with door.reserve(1, BULK):
+        assert isinstance(door.overload(1, INTERACTIVE), QueueFullError)
+        assert door.overload(1, BULK) is None
+    assert isinstance(door.overload(3, BULK), QueueFullError)  # which will be back
+    assert isinstance(door.overload(1, INTERACTIVE), QueueFullError)
+
+
 def test_a_bulk_request_as_large_as_the_queue_gets_in_where_no_other_is_before_it() -> None:
     assert admission(QueueLimits(items=8)).overload(8, BULK) is None
     assert admission(QueueLimits(items=8), interactive=1).overload(7, BULK) is None

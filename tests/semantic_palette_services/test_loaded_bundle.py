@@ -325,3 +325,8 @@ def test_a_bundle_drains_and_then_refuses(tiny_files: BundleFiles, golden: Golde
 def test_settings_that_make_no_sense_are_named(field: str, value: int, least: int) -> None:
     with pytest.raises(InvalidInputError, match=f"{field}: {value} .*at least {least}"):
         RuntimeSettings(**{field: value})
+
+
+def test_a_longest_wait_of_no_time_is_named() -> None:
+    with pytest.raises(InvalidInputError, match=r"max_queue_seconds: 0.0 .*more than 0"):
+        RuntimeSettings(max_queue_seconds=0.0)

@@ -53,6 +53,8 @@ def test_a_factory_of_remote_stages_needs_no_bundle() -> None:
         ("services", ()),
         ("port", 70_000),
         ("max_batch_size", 0),
+        ("max_queue_seconds", 0),
+        ("engine_hang_seconds", -1),
         ("drain_grace", -1),
         ("log_level", "loud"),
         ("max_items", 513),

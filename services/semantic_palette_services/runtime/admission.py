@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class Room:
 class QueueLimits:
     """What may wait for a model.
 
-    A quarter of the places is for interactive items alone, unless a single bulk request needs them.
+    Bulk items leave a quarter of the places to interactive ones, and interactive items as much to bulk ones where there
+    are any, so that neither keep the other out. A bulk request that no other is before may have all places.
 
     Attributes:
         items: most items that may wait; those that run do not count.
@@ -45,9 +47,10 @@ class QueueLimits:
     items: int
     seconds: float = math.inf
 
-    def items_of(self, priority: Priority) -> int:
-        """Most items of a priority that may wait."""
-        return self.items if priority is Priority.INTERACTIVE else self.items - self.items // 4
+    @property
+    def shared_items(self) -> int:
+        """Most items of one priority that may wait where the other wants places too."""
+        return self.items - self.items // 4
 
     def seconds_of(self, priority: Priority) -> float:
         """Longest that an item of a priority may be expected to wait."""
@@ -72,10 +75,13 @@ class Admission:
         self._queue = queue
         self._expected_wait = expected_wait
         self._reserved = dict.fromkeys(Priority, 0)
+        self._bulk_refused = -math.inf
 
     def overload(self, count: int, priority: Priority) -> OverloadError | None:
         """Why ``count`` more items are too many; None where they are not."""
         if limit := self._exceeded(count, priority):
+            if priority is Priority.BULK:
+                self._bulk_refused = time.monotonic()
             return QueueFullError(self._model, limit, _retry_after(self._expected_wait(priority)))
         longest = self._limits.seconds_of(priority)
         if longest < math.inf and (wait := self._expected_wait(priority)) > longest:
@@ -103,12 +109,19 @@ class Admission:
 
     def _exceeded(self, count: int, priority: Priority) -> int | None:
         """The number of places that ``count`` more items would exceed; None where they fit."""
-        if len(self._queue) + sum(self._reserved.values()) + count > self._limits.items:
+        if self._present(Priority.INTERACTIVE) + self._present(Priority.BULK) + count > self._limits.items:
             return self._limits.items
-        limit = self._limits.items_of(priority)
-        rivals = self._queue.count(priority) + self._reserved[priority]
+        rivals = self._present(priority)
         # Without rivals even the largest request that the queue can hold gets in, or it never could.
-        return limit if rivals and rivals + count > limit else None
+        shared = rivals > 0 and (priority is Priority.BULK or self._bulk_wanted())
+        return self._limits.shared_items if shared and rivals + count > self._limits.shared_items else None
+
+    def _present(self, priority: Priority) -> int:
+        return self._queue.count(priority) + self._reserved[priority]
+
+    def _bulk_wanted(self) -> bool:
+        """Whether bulk items are here, or were refused and will be back."""
+        return self._present(Priority.BULK) > 0 or time.monotonic() - self._bulk_refused < LONGEST_RETRY
 
 
 def _retry_after(seconds: float) -> float:

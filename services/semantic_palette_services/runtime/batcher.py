@@ -173,7 +173,7 @@ class Batcher:
 
     def _check_open(self) -> None:
         if self._source.death is not None:
-            raise EngineDiedError(self.name, self._source.death)
+            raise EngineDiedError(self.name, self._source.death, self._executor.back_in_seconds)
         if self._draining:
             self._observer.shed(self.name, "drain")
             raise DrainingError(self.name)

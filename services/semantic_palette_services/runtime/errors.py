@@ -115,11 +115,11 @@ class EngineDiedError(RuntimeServiceError):
         retry_after_seconds: when to try again; engines are restarted.
     """
 
-    def __init__(self, model: str, reason: str) -> None:
+    def __init__(self, model: str, reason: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(f"{model}: the engine died: {reason}")
         self.model = model
         self.reason = reason
-        self.retry_after_seconds = 1.0
+        self.retry_after_seconds = retry_after_seconds
 
 
 class InferenceError(RuntimeServiceError):

@@ -80,11 +80,13 @@ class DeviceExecutor:
 
     Attributes:
         tenants: the models that live on the device.
+        back_in_seconds: after what time to try again while it is down.
     """
 
     def __init__(self, name: str = "cpu", hang_seconds: float = 0.0) -> None:
         self.name = name
         self.tenants: set[Tenant] = set()
+        self.back_in_seconds = 1.0
         self._hang_seconds = hang_seconds or math.inf
         self._condition = threading.Condition()
         self._order: TurnOrder[WorkSource] = TurnOrder()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.observer import DeviceObserver, RestartReason
@@ -58,7 +59,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _notice(self) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # a loop that is closed has nobody left who would restart anything
             self._loop.call_soon_threadsafe(self._trouble.set)
 
     async def _look_forever(self) -> None:
@@ -101,8 +102,9 @@ class Supervisor:
     async def _pause(self) -> None:
         if self._failures >= FAILURES_TO_LOSE:
             self._observer.device_changed("lost")
-        if self._failures:
-            await asyncio.sleep(min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE))
+        pause = min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE) if self._failures else 0.0
+        self._executor.back_in_seconds = max(pause, FIRST_PAUSE)
+        await asyncio.sleep(pause)
 
     async def _restart(self) -> None:
         """Start the device if it is dead, and load again what does not answer; raises the first failure of all."""

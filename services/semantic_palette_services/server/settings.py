@@ -50,7 +50,7 @@ class ServerSettings(BaseSettings):
     """Most items in a batch."""
 
     max_queue: int = Field(default=512, ge=1)
-    """Most items of one model that may wait; a quarter of the places is for interactive ones."""
+    """Most items of one model that may wait, three quarters of them of one priority where both are wanted."""
 
     max_queue_seconds: float = Field(default=30.0, gt=0)
     """Longest that an interactive item may be expected to wait for its batch; bulk items may wait ten times as long."""
