@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from semantic_palette.v1 import common_pb2 as semantic__palette_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(semantic_palette/v1/status_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"\x12\n\x10GetStatusRequest\"\xee\x01\n\x0f\x45ngineCandidate\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12M\n\rbatch_seconds\x18\x04 \x03(\x0b\x32\x36.semantic_palette.v1.EngineCandidate.BatchSecondsEntry\x12\x0e\n\x06\x63hosen\x18\x05 \x01(\x08\x12\x15\n\rdeterministic\x18\x06 \x01(\x08\x1a\x33\n\x11\x42\x61tchSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"b\n\x08\x42\x61tchFit\x12\x0e\n\x06inputs\x18\x01 \x01(\t\x12\x15\n\rdeterministic\x18\x02 \x01(\x08\x12\x18\n\x10seconds_per_item\x18\x03 \x01(\x01\x12\x15\n\rfixed_seconds\x18\x04 \x01(\x01\"S\n\nRecentWork\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\r\x12\r\n\x05items\x18\x03 \x01(\r\x12\x14\n\x0c\x62usy_seconds\x18\x04 \x01(\x01\"\xf2\x05\n\x0bModelStatus\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x33\n\x06\x65ngine\x18\x02 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\x12\x41\n\x14\x64\x65terministic_engine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\x12\x38\n\ncandidates\x18\x04 \x03(\x0b\x32$.semantic_palette.v1.EngineCandidate\x12\x0f\n\x07healthy\x18\x05 \x01(\x08\x12\x16\n\x0emax_batch_size\x18\x06 \x01(\r\x12\x13\n\x0bqueue_depth\x18\x07 \x01(\r\x12\x10\n\x08inflight\x18\x08 \x01(\r\x12\x45\n\x0b\x62\x61tch_sizes\x18\t \x03(\x0b\x32\x30.semantic_palette.v1.ModelStatus.BatchSizesEntry\x12+\n\x04\x66its\x18\n \x03(\x0b\x32\x1d.semantic_palette.v1.BatchFit\x12/\n\x06recent\x18\x0b \x01(\x0b\x32\x1f.semantic_palette.v1.RecentWork\x12:\n\x05sheds\x18\x0c \x03(\x0b\x32+.semantic_palette.v1.ModelStatus.ShedsEntry\x12\x42\n\tcancelled\x18\r \x03(\x0b\x32/.semantic_palette.v1.ModelStatus.CancelledEntry\x12\x16\n\x0e\x66\x61iled_batches\x18\x0e \x01(\x04\x1a\x31\n\x0f\x42\x61tchSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a,\n\nShedsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x30\n\x0e\x43\x61ncelledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x96\x01\n\x0c\x42undleStatus\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x30\n\x06models\x18\x02 \x03(\x0b\x32 .semantic_palette.v1.ModelStatus\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08requests\x18\x04 \x01(\r\"\xbc\x03\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x01\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x10\n\x08services\x18\x04 \x03(\t\x12H\n\tlibraries\x18\x05 \x03(\x0b\x32\x35.semantic_palette.v1.GetStatusResponse.LibrariesEntry\x12\x32\n\x07\x62undles\x18\x06 \x03(\x0b\x32!.semantic_palette.v1.BundleStatus\x12\x12\n\nopen_calls\x18\x07 \x01(\r\x12\x19\n\x11\x64\x65vice_busy_share\x18\x08 \x01(\x01\x12\x46\n\x08restarts\x18\t \x03(\x0b\x32\x34.semantic_palette.v1.GetStatusResponse.RestartsEntry\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rRestartsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32k\n\rStatusService\x12Z\n\tGetStatus\x12%.semantic_palette.v1.GetStatusRequest\x1a&.semantic_palette.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(semantic_palette/v1/status_service.proto\x12\x13semantic_palette.v1\x1a semantic_palette/v1/common.proto\"\x12\n\x10GetStatusRequest\"\xee\x01\n\x0f\x45ngineCandidate\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12M\n\rbatch_seconds\x18\x04 \x03(\x0b\x32\x36.semantic_palette.v1.EngineCandidate.BatchSecondsEntry\x12\x0e\n\x06\x63hosen\x18\x05 \x01(\x08\x12\x15\n\rdeterministic\x18\x06 \x01(\x08\x1a\x33\n\x11\x42\x61tchSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"b\n\x08\x42\x61tchFit\x12\x0e\n\x06inputs\x18\x01 \x01(\t\x12\x15\n\rdeterministic\x18\x02 \x01(\x08\x12\x18\n\x10seconds_per_item\x18\x03 \x01(\x01\x12\x15\n\rfixed_seconds\x18\x04 \x01(\x01\"S\n\nRecentWork\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\r\x12\r\n\x05items\x18\x03 \x01(\r\x12\x14\n\x0c\x62usy_seconds\x18\x04 \x01(\x01\"\xe2\x06\n\x0bModelStatus\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x33\n\x06\x65ngine\x18\x02 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\x12\x41\n\x14\x64\x65terministic_engine\x18\x03 \x01(\x0b\x32#.semantic_palette.v1.EngineIdentity\x12\x38\n\ncandidates\x18\x04 \x03(\x0b\x32$.semantic_palette.v1.EngineCandidate\x12\x0f\n\x07healthy\x18\x05 \x01(\x08\x12\x16\n\x0emax_batch_size\x18\x06 \x01(\r\x12\x13\n\x0bqueue_depth\x18\x07 \x01(\r\x12\x10\n\x08inflight\x18\x08 \x01(\r\x12\x45\n\x0b\x62\x61tch_sizes\x18\t \x03(\x0b\x32\x30.semantic_palette.v1.ModelStatus.BatchSizesEntry\x12+\n\x04\x66its\x18\n \x03(\x0b\x32\x1d.semantic_palette.v1.BatchFit\x12/\n\x06recent\x18\x0b \x01(\x0b\x32\x1f.semantic_palette.v1.RecentWork\x12:\n\x05sheds\x18\x0c \x03(\x0b\x32+.semantic_palette.v1.ModelStatus.ShedsEntry\x12\x42\n\tcancelled\x18\r \x03(\x0b\x32/.semantic_palette.v1.ModelStatus.CancelledEntry\x12\x16\n\x0e\x66\x61iled_batches\x18\x0e \x01(\x04\x12>\n\x07waiting\x18\x0f \x03(\x0b\x32-.semantic_palette.v1.ModelStatus.WaitingEntry\x1a\x31\n\x0f\x42\x61tchSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a,\n\nShedsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x30\n\x0e\x43\x61ncelledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cWaitingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\x96\x01\n\x0c\x42undleStatus\x12\x33\n\x06\x62undle\x18\x01 \x01(\x0b\x32#.semantic_palette.v1.BundleIdentity\x12\x30\n\x06models\x18\x02 \x03(\x0b\x32 .semantic_palette.v1.ModelStatus\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08requests\x18\x04 \x01(\r\"\xbc\x03\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x01\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x10\n\x08services\x18\x04 \x03(\t\x12H\n\tlibraries\x18\x05 \x03(\x0b\x32\x35.semantic_palette.v1.GetStatusResponse.LibrariesEntry\x12\x32\n\x07\x62undles\x18\x06 \x03(\x0b\x32!.semantic_palette.v1.BundleStatus\x12\x12\n\nopen_calls\x18\x07 \x01(\r\x12\x19\n\x11\x64\x65vice_busy_share\x18\x08 \x01(\x01\x12\x46\n\x08restarts\x18\t \x03(\x0b\x32\x34.semantic_palette.v1.GetStatusResponse.RestartsEntry\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rRestartsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32k\n\rStatusService\x12Z\n\tGetStatus\x12%.semantic_palette.v1.GetStatusRequest\x1a&.semantic_palette.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSTATUS_SHEDSENTRY']._serialized_options = b'8\001'
   _globals['_MODELSTATUS_CANCELLEDENTRY']._loaded_options = None
   _globals['_MODELSTATUS_CANCELLEDENTRY']._serialized_options = b'8\001'
+  _globals['_MODELSTATUS_WAITINGENTRY']._loaded_options = None
+  _globals['_MODELSTATUS_WAITINGENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._loaded_options = None
   _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATUSRESPONSE_RESTARTSENTRY']._loaded_options = None
@@ -55,21 +57,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECENTWORK']._serialized_start=460
   _globals['_RECENTWORK']._serialized_end=543
   _globals['_MODELSTATUS']._serialized_start=546
-  _globals['_MODELSTATUS']._serialized_end=1300
-  _globals['_MODELSTATUS_BATCHSIZESENTRY']._serialized_start=1155
-  _globals['_MODELSTATUS_BATCHSIZESENTRY']._serialized_end=1204
-  _globals['_MODELSTATUS_SHEDSENTRY']._serialized_start=1206
-  _globals['_MODELSTATUS_SHEDSENTRY']._serialized_end=1250
-  _globals['_MODELSTATUS_CANCELLEDENTRY']._serialized_start=1252
-  _globals['_MODELSTATUS_CANCELLEDENTRY']._serialized_end=1300
-  _globals['_BUNDLESTATUS']._serialized_start=1303
-  _globals['_BUNDLESTATUS']._serialized_end=1453
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1456
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1900
-  _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._serialized_start=1803
-  _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._serialized_end=1851
-  _globals['_GETSTATUSRESPONSE_RESTARTSENTRY']._serialized_start=1853
-  _globals['_GETSTATUSRESPONSE_RESTARTSENTRY']._serialized_end=1900
-  _globals['_STATUSSERVICE']._serialized_start=1902
-  _globals['_STATUSSERVICE']._serialized_end=2009
+  _globals['_MODELSTATUS']._serialized_end=1412
+  _globals['_MODELSTATUS_BATCHSIZESENTRY']._serialized_start=1219
+  _globals['_MODELSTATUS_BATCHSIZESENTRY']._serialized_end=1268
+  _globals['_MODELSTATUS_SHEDSENTRY']._serialized_start=1270
+  _globals['_MODELSTATUS_SHEDSENTRY']._serialized_end=1314
+  _globals['_MODELSTATUS_CANCELLEDENTRY']._serialized_start=1316
+  _globals['_MODELSTATUS_CANCELLEDENTRY']._serialized_end=1364
+  _globals['_MODELSTATUS_WAITINGENTRY']._serialized_start=1366
+  _globals['_MODELSTATUS_WAITINGENTRY']._serialized_end=1412
+  _globals['_BUNDLESTATUS']._serialized_start=1415
+  _globals['_BUNDLESTATUS']._serialized_end=1565
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1568
+  _globals['_GETSTATUSRESPONSE']._serialized_end=2012
+  _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._serialized_start=1915
+  _globals['_GETSTATUSRESPONSE_LIBRARIESENTRY']._serialized_end=1963
+  _globals['_GETSTATUSRESPONSE_RESTARTSENTRY']._serialized_start=1965
+  _globals['_GETSTATUSRESPONSE_RESTARTSENTRY']._serialized_end=2012
+  _globals['_STATUSSERVICE']._serialized_start=2014
+  _globals['_STATUSSERVICE']._serialized_end=2121
 # @@protoc_insertion_point(module_scope)

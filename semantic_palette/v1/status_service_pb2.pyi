@@ -59,7 +59,7 @@ class RecentWork(_message.Message):
     def __init__(self, seconds: _Optional[float] = ..., batches: _Optional[int] = ..., items: _Optional[int] = ..., busy_seconds: _Optional[float] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
-    __slots__ = ("operation", "engine", "deterministic_engine", "candidates", "healthy", "max_batch_size", "queue_depth", "inflight", "batch_sizes", "fits", "recent", "sheds", "cancelled", "failed_batches")
+    __slots__ = ("operation", "engine", "deterministic_engine", "candidates", "healthy", "max_batch_size", "queue_depth", "inflight", "batch_sizes", "fits", "recent", "sheds", "cancelled", "failed_batches", "waiting")
     class BatchSizesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,13 @@ class ModelStatus(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class WaitingEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DETERMINISTIC_ENGINE_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +102,7 @@ class ModelStatus(_message.Message):
     SHEDS_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     FAILED_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     operation: str
     engine: _common_pb2.EngineIdentity
     deterministic_engine: _common_pb2.EngineIdentity
@@ -109,7 +117,8 @@ class ModelStatus(_message.Message):
     sheds: _containers.ScalarMap[str, int]
     cancelled: _containers.ScalarMap[str, int]
     failed_batches: int
-    def __init__(self, operation: _Optional[str] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., deterministic_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[EngineCandidate, _Mapping]]] = ..., healthy: _Optional[bool] = ..., max_batch_size: _Optional[int] = ..., queue_depth: _Optional[int] = ..., inflight: _Optional[int] = ..., batch_sizes: _Optional[_Mapping[int, int]] = ..., fits: _Optional[_Iterable[_Union[BatchFit, _Mapping]]] = ..., recent: _Optional[_Union[RecentWork, _Mapping]] = ..., sheds: _Optional[_Mapping[str, int]] = ..., cancelled: _Optional[_Mapping[str, int]] = ..., failed_batches: _Optional[int] = ...) -> None: ...
+    waiting: _containers.ScalarMap[str, int]
+    def __init__(self, operation: _Optional[str] = ..., engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., deterministic_engine: _Optional[_Union[_common_pb2.EngineIdentity, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[EngineCandidate, _Mapping]]] = ..., healthy: _Optional[bool] = ..., max_batch_size: _Optional[int] = ..., queue_depth: _Optional[int] = ..., inflight: _Optional[int] = ..., batch_sizes: _Optional[_Mapping[int, int]] = ..., fits: _Optional[_Iterable[_Union[BatchFit, _Mapping]]] = ..., recent: _Optional[_Union[RecentWork, _Mapping]] = ..., sheds: _Optional[_Mapping[str, int]] = ..., cancelled: _Optional[_Mapping[str, int]] = ..., failed_batches: _Optional[int] = ..., waiting: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class BundleStatus(_message.Message):
     __slots__ = ("bundle", "models", "state", "requests")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import subprocess
@@ -14,12 +15,15 @@ import numpy as np
 import pytest
 from grpc_helpers import COMMAND, Stubs, asynchronous, serving, serving_in_thread
 from rich.console import Console
+from secret_files import ADMIN_TOKEN, TOKEN, write_tokens
 
+from semantic_palette.client import Credentials, ServiceError
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import status_service_pb2 as pb
 from semantic_palette.v1.status_service_pb2_grpc import StatusServiceStub
 from semantic_palette_services.runtime.errors import DeadlineUnmetError
 from semantic_palette_services.server.lifecycle import RunningServer
+from semantic_palette_services.server.status_client import read_process_status
 from semantic_palette_services.server.status_tables import status_tables
 
 PAIRS = 12
@@ -84,6 +88,7 @@ def test_batches_queues_and_fits_are_told(status: pb.GetStatusResponse) -> None:
         found = model(status, operation)
         assert found.healthy
         assert (found.queue_depth, found.inflight) == (0, 0)
+        assert dict(found.waiting) == {"interactive": 0, "bulk": 0}
         items = sum(size * number for size, number in found.batch_sizes.items())
         assert items == found.recent.items == PAIRS + 2
         assert sum(found.batch_sizes.values()) == found.recent.batches
@@ -156,6 +161,18 @@ def test_the_state_of_the_process_is_not_told_on_the_public_port(worked: Running
     with grpc.insecure_channel(worked.address) as channel, pytest.raises(grpc.RpcError) as caught:
         StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+
+
+def test_the_state_is_for_tokens_of_administrators(tiny_root: Path, tmp_path: Path) -> None:
+    administrator = {"name": "operator", "token": ADMIN_TOKEN, "scopes": ["admin"]}
+    tokens = write_tokens(tmp_path / "tokens.json", {"name": "alice", "token": TOKEN}, administrator)
+    with serving_in_thread(tiny_root, services=("palette",), admin_port=0, auth_tokens=tokens) as (server, _):
+        assert server.admin_address is not None
+        ask = functools.partial(read_process_status, server.admin_address, 10.0)
+        assert asyncio.run(ask(Credentials(token=ADMIN_TOKEN))).ready
+        for credentials in (Credentials(token=TOKEN), Credentials()):
+            with pytest.raises(ServiceError):
+                asyncio.run(ask(credentials))
 
 
 def test_a_server_that_is_not_there_is_told_with_the_reason() -> None:

@@ -17,11 +17,13 @@ from grpc_helpers import Stubs, asynchronous, serving, serving_in_process, servi
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from secret_files import TOKEN, write_tokens
 from tiny_bundle import NAMES
 from tiny_graphs import POISON_CLASS
 from trace_collector import Collector, collecting
 
 from semantic_palette import Client
+from semantic_palette.client import Credentials
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import layout_service_pb2 as layout
@@ -165,6 +167,17 @@ def test_the_last_indices_are_traced_too(tiny_root: Path, collector: Collector) 
     assert indices == {str(2**64 - 2), str(2**64 - 1)}
 
 
+def test_a_trace_names_the_caller_and_never_the_token(tiny_root: Path, collector: Collector, tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens.json")
+    with (
+        serving_in_thread(tiny_root, otlp_endpoint=collector.endpoint, auth_tokens=tokens) as (server, _),
+        Client(server.address, credentials=Credentials(token=TOKEN)) as client,
+    ):
+        assert len(list(client.generate_pairs(1))) == 1
+    assert collector.one(GENERATE).attributes["semantic_palette.caller"] == "alice"
+    assert TOKEN not in repr(collector.spans)
+
+
 def test_a_failed_call_says_how_it_failed(poisoned_root: Path, collector: Collector) -> None:
     poison = layout.LayoutItem(palette=common.Palette(shares={NAMES[POISON_CLASS]: 1.0}))
     with serving_in_thread(poisoned_root, otlp_endpoint=collector.endpoint) as (_, stubs):
@@ -250,6 +263,7 @@ def test_logs_name_the_trace(poisoned_root: Path, collector: Collector, caplog: 
     assert (ended["code"], ended["trace_id"]) == ("INTERNAL", TRACE_ID)
     assert str(ended["peer"]).startswith("ipv4:127.0.0.1")
     assert isinstance(ended["seconds"], float)
+    assert ended["caller"] == "anyone"
     assert not any("trace_id" in line for line in lines if line["message"] == "draining")
 
 

@@ -96,6 +96,10 @@ class Batcher:
         """Number of accepted items whose callers have not been answered."""
         return self._inflight
 
+    def waiting(self) -> dict[Priority, int]:
+        """How many items of each priority wait."""
+        return {priority: self._source.queue.count(priority) for priority in Priority}
+
     def fits(self) -> list[BatchFit]:
         """How long batches take, of every kind that there has been."""
         return self._source.fits()

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 from grpc import aio
 
+from semantic_palette_services.access.callers import ANYONE, current_caller
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
@@ -169,6 +170,8 @@ class _Call:
         span = None
         if self._tracer is not None:
             span = self._tracer.begin_call(self._method, self._context.invocation_metadata() or ())
+            if span.recorded and current_caller.get() is not ANYONE:
+                span.set({"caller": current_caller.get().name})
         with within(span):
             try:
                 yield
@@ -186,6 +189,7 @@ class _Call:
             "code": self.code.name,
             "seconds": round(seconds, 6),
             "peer": self._context.peer(),
+            "caller": current_caller.get().name,
         }
         logger.debug("call ended", extra={"fields": fields})
 

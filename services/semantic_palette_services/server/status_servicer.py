@@ -110,6 +110,7 @@ def _model(model: ServedModel) -> pb.ModelStatus:
         healthy=model.healthy,
         max_batch_size=model.max_batch_size,
         queue_depth=statistics.queue_depth,
+        waiting={priority.value: count for priority, count in model.batcher.waiting().items()},
         inflight=statistics.inflight,
         batch_sizes=statistics.batch_sizes,
         fits=[_fit(fit) for fit in model.batcher.fits()],

@@ -54,7 +54,7 @@ _ROWS: tuple[tuple[str, Callable[[pb.ModelStatus], str]], ...] = (
     ("engine", lambda model: _engine(model.engine)),
     ("deterministic", lambda model: _engine(model.deterministic_engine)),
     ("alive", lambda model: "yes" if model.healthy else "no"),
-    ("waiting", lambda model: str(model.queue_depth)),
+    ("waiting", lambda model: _lines(f"{count} {priority}" for priority, count in sorted(model.waiting.items()))),
     ("in flight", lambda model: str(model.inflight)),
     ("batches a second", lambda model: _rate(model.recent.batches, model.recent)),
     ("items a second", lambda model: _rate(model.recent.items, model.recent)),
