@@ -42,8 +42,9 @@ def work(stubs: Stubs) -> None:
     list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=2, deterministic=True)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def status(worked: RunningServer) -> pb.GetStatusResponse:
+    """What was told right after that."""
     with grpc.insecure_channel(worked.admin_address) as channel:
         answer: pb.GetStatusResponse = StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
     return answer
@@ -90,8 +91,9 @@ def test_batches_queues_and_fits_are_told(status: pb.GetStatusResponse) -> None:
         assert (found.queue_depth, found.inflight) == (0, 0)
         assert dict(found.waiting) == {"interactive": 0, "bulk": 0}
         items = sum(size * number for size, number in found.batch_sizes.items())
-        assert items == found.recent.items == PAIRS + 2
-        assert sum(found.batch_sizes.values()) == found.recent.batches
+        assert items == PAIRS + 2
+        assert 0 < found.recent.items <= items
+        assert 0 < found.recent.batches <= sum(found.batch_sizes.values())
         assert max(found.batch_sizes) <= found.max_batch_size
         assert 0.0 < found.recent.busy_seconds <= found.recent.seconds
         assert {fit.deterministic for fit in found.fits} == {True, False}
