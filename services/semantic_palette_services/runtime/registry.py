@@ -104,6 +104,7 @@ class BundleRegistry(Generic[AnyBundle]):
         self._active: dict[str, _Entry[AnyBundle]] = {}
         self._default: str | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def default_name(self) -> str:
@@ -219,8 +220,10 @@ class BundleRegistry(Generic[AnyBundle]):
 
     async def close(self) -> None:
         """Close every bundle, for the process ends; they still say what they are."""
+        self._closed = True
         for entry in self._entries:
             entry.stop_timer()
+        for entry in self._entries:
             await entry.bundle.close()
         while self._closing:
             await asyncio.gather(*self._closing)
@@ -273,6 +276,8 @@ class BundleRegistry(Generic[AnyBundle]):
         self._on_change(entry.bundle, state)
 
     def _schedule(self, entry: _Entry[AnyBundle]) -> None:
+        if self._closed:  # `close` sees to it
+            return
         entry.stop_timer()
         entry.timer = asyncio.get_running_loop().call_later(entry.delay, self._begin_close, entry)
 
@@ -290,8 +295,10 @@ class BundleRegistry(Generic[AnyBundle]):
     async def _close(self, entry: _Entry[AnyBundle]) -> None:
         bundle = entry.bundle
         del entry.bundle  # requests that were cut off may keep the entry for a while
-        await bundle.close()
-        self._on_change(bundle, None)
+        try:
+            await bundle.close()
+        finally:
+            self._on_change(bundle, None)
         logger.info("bundle %s/%s, digest %s: unloaded", bundle.name, bundle.version, bundle.digest)
         del bundle
         await asyncio.to_thread(release_memory)
