@@ -184,3 +184,19 @@ def test_a_thread_that_dies_tells_everybody() -> None:
         await eventually(lambda: source.abandoned is not None)  # one after the other is told
 
     with_executor(test)
+
+
+def test_a_source_whose_work_nobody_has_announced_yet_is_not_passed_over() -> None:
+    async def test(executor: DeviceExecutor) -> None:
+        busy, go = await hold(executor)
+        log: list[str] = []
+        bulk = CountingSource("b", 3, log, Priority.BULK)
+        for source in (bulk, CountingSource("i", 1, log)):
+            executor.register(source)
+        executor.announce(bulk)
+        go.set()
+        await busy
+        await eventually(lambda: len(log) == 4)
+        assert "".join(log) == "ibbb"
+
+    with_executor(test)

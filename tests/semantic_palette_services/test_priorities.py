@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
-from grpc_helpers import Stubs, asynchronous, serving, violations
+from grpc_helpers import Stubs, asynchronous, eventually, sample, serving, violations
 from tiny_bundle import EDITING, write_tiny_bundle
 
 from semantic_palette.priority import Priority
@@ -18,7 +20,10 @@ from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
+from semantic_palette_services.runtime import turn_order
 from semantic_palette_services.runtime.admission import Room
+from semantic_palette_services.runtime.batch_source import BatchSource
+from semantic_palette_services.runtime.item_queue import BucketKey, Item
 from semantic_palette_services.runtime.served_model import ServedModel
 
 RAW = common.LabelMap(encoding=common.LABEL_ENCODING_RAW, height=16, width=32, data=bytes(16 * 32))
@@ -125,3 +130,55 @@ async def test_a_priority_that_does_not_exist_is_named(tiny_root: Path) -> None:
                 await ask(stubs, call, 7)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert violations(caught.value) == [("priority", "7 is not allowed; 1 (interactive), 2 (bulk) are allowed")]
+
+
+class Turns:
+    """How many batches of any model the device began between the moment at which an item was queued and its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = 0
+        self.between: dict[Priority, list[int]] = {priority: [] for priority in Priority}
+        queued: dict[Item, int] = {}
+        add, execute = BatchSource.add, BatchSource._execute
+
+        def noting_add(source: BatchSource, item: Item) -> None:
+            add(source, item)
+            queued.setdefault(item, self.begun)
+
+        def noting_execute(source: BatchSource, key: BucketKey, items: list[Item]) -> None:
+            for item in items:
+                self.between[item.priority].append(self.begun - queued.setdefault(item, self.begun))
+            self.begun += 1
+            execute(source, key, items)
+
+        monkeypatch.setattr(BatchSource, "add", noting_add)
+        monkeypatch.setattr(BatchSource, "_execute", noting_execute)
+
+
+@asynchronous
+async def test_beside_a_stream_of_a_million_pairs_a_call_waits_for_one_batch_at_most(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_bundle(store_root, work=10)
+    monkeypatch.setattr(turn_order, "BULK_PAUSE_SECONDS", 60.0)  # however slow this machine is, no bulk batch is due
+    turns = Turns(monkeypatch)
+    async with serving(store_root, max_batch_size=4) as (server, stubs):
+        stream = stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=1_000_000))
+        reading = asyncio.create_task(read_all(stream))
+        await eventually(lambda: sample(server, "semantic_palette_pairs_total") > 10)
+        for _ in range(20):
+            await asyncio.gather(ask(stubs, "layouts", 0), ask(stubs, "images", 0))
+        assert not reading.done()
+        stream.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+    interactive = turns.between[Priority.INTERACTIVE]
+    assert len(interactive) == 40
+    # The batch that begins while the item is on its way to the device, and that of the other call.
+    assert max(interactive) <= 2
+    assert max(turns.between[Priority.BULK]) > 2
+
+
+async def read_all(stream: Any) -> None:
+    async for _ in stream:
+        pass

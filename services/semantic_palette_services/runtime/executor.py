@@ -263,6 +263,10 @@ class DeviceExecutor:
             now = time.monotonic()
             self._running = None
             self._order.ended(lead, now - self._turn_started, now)
+            # Whoever has work is in line from now on, announced or not: a busy event loop may take a while to announce.
+            # The source that has just had its turn comes last.
+            for other in self._sources - {source}:
+                self._order.enter(other, now)
             if source in self._sources:
                 self._order.enter(source, now)
             self._condition.notify_all()
