@@ -123,9 +123,13 @@ class AuthorisedChannel:
         """See `grpc.aio.Channel.unary_stream`."""
         return _carrying(self._channel.unary_stream(*args, **kwargs), self._metadata)
 
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """See `grpc.aio.Channel.stream_stream`."""
+        return _carrying(self._channel.stream_stream(*args, **kwargs), self._metadata)
+
 
 def _carrying(method: Any, own: Metadata) -> Any:
-    def call(request: Any, *, metadata: Sequence[tuple[str, str | bytes]] | None = None, **kwargs: Any) -> Any:
-        return method(request, metadata=(*own, *(metadata or ())), **kwargs)
+    def call(*request: Any, metadata: Sequence[tuple[str, str | bytes]] | None = None, **kwargs: Any) -> Any:
+        return method(*request, metadata=(*own, *(metadata or ())), **kwargs)
 
     return call

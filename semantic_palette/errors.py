@@ -14,6 +14,11 @@ _MAX_VALUE_LENGTH = 200
 class SemanticPaletteError(Exception):
     """Root of the errors of semantic-palette."""
 
+    @property
+    def public(self) -> str:
+        """What the callers of a service may hear of it; less than all where that has paths or names of machines."""
+        return str(self)
+
 
 class InvalidInputError(SemanticPaletteError, ValueError):
     """A value the caller gave is not allowed.
@@ -47,7 +52,23 @@ class BundleError(SemanticPaletteError):
 
 
 class BundleNotFoundError(BundleError):
-    """A bundle or a version of it that does not exist."""
+    """A bundle or a version of it that does not exist.
+
+    Attributes:
+        store: Folder in which it is not, if that is known. Part of the message, and not public.
+    """
+
+    def __init__(self, message: str, store: object = None) -> None:
+        super().__init__(message)
+        self.store = store
+
+    def __str__(self) -> str:
+        return self.public if self.store is None else f"{self.public} (model store {self.store})"
+
+    @property
+    def public(self) -> str:
+        """See `SemanticPaletteError.public`."""
+        return str(self.args[0])
 
 
 def shorten(value: object) -> str:

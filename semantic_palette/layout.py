@@ -9,7 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from semantic_palette import png
 from semantic_palette.errors import InvalidInputError
@@ -98,6 +98,9 @@ def decode_png(
     try:
         with Image.open(BytesIO(pixels_alone), formats=["PNG"]) as image:
             labels = np.array(image)
+    except UnidentifiedImageError:
+        # Its text has an address in memory.
+        raise InvalidInputError(field, f"{len(data)} bytes", "a readable PNG file is allowed") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise InvalidInputError(field, f"{len(data)} bytes", f"a readable PNG file is allowed ({error})") from error
     return check_labels(labels, num_classes, height, width, field)

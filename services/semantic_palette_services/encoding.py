@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import encode_png
@@ -124,6 +124,10 @@ def decode_image(data: bytes, image_format: ImageFormat, height: int, width: int
         with Image.open(io.BytesIO(data), formats=[image_format.value]) as image:
             _check_image(image, data, height, width, field)
             return np.array(image.convert("RGB"))
+    except UnidentifiedImageError:
+        # Its text has an address in memory.
+        allowed = f"a readable {image_format.value.upper()} file is allowed"
+        raise InvalidInputError(field, f"{len(data)} bytes", allowed) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, *_BOMBS) as error:
         if isinstance(error, InvalidInputError):
             raise

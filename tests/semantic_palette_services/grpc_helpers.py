@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,12 +22,15 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc import aio
 from grpc_status import rpc_status
+from secret_files import TOKEN, write_tokens
 
+from semantic_palette.credentials import AuthorisedChannel, Credentials
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceStub
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceStub
 from semantic_palette.v1.model_service_pb2_grpc import ModelServiceStub
 from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceStub
+from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.server.lifecycle import RunningServer, run_server
 from semantic_palette_services.server.settings import ServerSettings
 
@@ -94,11 +99,15 @@ async def serving(model_store: Path, **overrides: Any) -> AsyncIterator[tuple[Ru
 
 @asynccontextmanager
 async def administering(model_store: Path, **overrides: Any) -> AsyncIterator[tuple[RunningServer, Stubs, Any]]:
-    """A server with an admin port, stubs for its services, and one for its ModelService."""
-    async with serving(model_store, admin_port=0, **overrides) as (server, stubs):
-        assert server.admin_address is not None
-        async with aio.insecure_channel(server.admin_address) as channel:
-            yield server, stubs, ModelServiceStub(channel)
+    """A server with an admin port, stubs for its services, and one for its ModelService; all with a token for both."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = write_tokens(Path(folder) / "tokens.json", {"name": "both", "token": TOKEN, "scopes": list(Scope)})
+        async with serving(model_store, admin_port=0, auth_tokens=tokens, **overrides) as (server, plain):
+            assert server.admin_address is not None
+            async with aio.insecure_channel(server.admin_address) as channel:
+                metadata = Credentials(token=TOKEN).metadata()
+                stubs = Stubs.of(AuthorisedChannel(plain.channel, metadata))
+                yield server, stubs, ModelServiceStub(AuthorisedChannel(channel, metadata))
 
 
 @contextmanager
@@ -149,12 +158,18 @@ class ServerProcess:
 
 
 @contextmanager
-def serving_in_process(model_store: Path, *options: str) -> Iterator[ServerProcess]:
+def serving_in_process(
+    model_store: Path, *options: str, environment: dict[str, str] | None = None
+) -> Iterator[ServerProcess]:
     """``semantic-palette serve`` on free ports, until it is ready; killed at the end if it still runs."""
     arguments = ["serve", "--model-store", str(model_store), "--engine", "onnxruntime", "--host", "127.0.0.1"]
     ports = ["--port", "0", "--health-port", "0", "--metrics-port", "0"]
     process = subprocess.Popen(
-        [str(COMMAND), *arguments, *ports, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [str(COMMAND), *arguments, *ports, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | (environment or {}),
     )
     assert process.stderr is not None
     lines: list[str] = []
@@ -162,7 +177,7 @@ def serving_in_process(model_store: Path, *options: str) -> Iterator[ServerProce
         for line in process.stderr:
             lines.append(line)
             if match := re.search(r"serving .* at (\S+), health port (\d+), metrics port (\d+)", line):
-                drain = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
+                drain = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
                 drain.start()
                 yield ServerProcess(process, match[1], int(match[2]), int(match[3]), lines)
                 return

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from grpc_helpers import serving_in_thread
+from secret_files import TOKEN, write_tokens
 from tiny_bundle import corrupt, write_tiny_bundle
 
 from semantic_palette.cli.main import run as run_command
-from semantic_palette.client import Client
+from semantic_palette.client import Client, Credentials
 from semantic_palette_services.runtime.store import ModelStore
 from semantic_palette_services.server.lifecycle import RunningServer
 
@@ -18,21 +19,28 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def server(store_root: Path) -> Iterator[RunningServer]:
+def server(store_root: Path, tokens: Path) -> Iterator[RunningServer]:
     """A server of version 1 of a bundle that has three versions, the third of them corrupt."""
     for version in ("1", "2", "3"):
         write_tiny_bundle(store_root, version=version, seed=int(version), activate=version == "1")
     corrupt(store_root / "tiny" / "3" / "image.onnx")
-    with serving_in_thread(store_root, admin_port=0) as (running, _):
+    with serving_in_thread(store_root, admin_port=0, auth_tokens=tokens) as (running, _):
         yield running
 
 
 @pytest.fixture
-def models(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs ``models`` with the address of the server; returns what is printed, errors too."""
+def tokens(tmp_path: Path) -> Path:
+    return write_tokens(tmp_path / "tokens.json", {"name": "both", "token": TOKEN, "scopes": ["generate", "admin"]})
+
+
+@pytest.fixture
+def models(server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``models`` with the address of the server and a token; returns what is printed, errors too."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
 
     def run(*arguments: str, code: int = 0) -> str:
-        found = run_command(["models", *arguments, "--address", str(server.admin_address)])
+        found = run_command(["models", *arguments, "--address", str(server.admin_address), "--token-file", str(token)])
         printed = "".join(capsys.readouterr())
         assert found == code, printed
         return printed
@@ -51,7 +59,7 @@ def test_a_version_is_loaded_activated_rolled_back_and_unloaded(
     assert digest in listed
     assert "tiny: 1* 2 3" in listed
     assert "version 2 is active; before it was version 1" in models("activate", "tiny/2", "--keep-previous")
-    with Client(server.address) as client:
+    with Client(server.address, credentials=Credentials(token=TOKEN)) as client:
         assert client.label_space().identity.version == "2"
         assert client.label_space(version="1").identity.version == "1"
         assert client.label_space("tiny", version="2").identity.digest == digest

@@ -37,6 +37,12 @@ class StageUnavailableError(SemanticPaletteError):
     def __init__(self, address: str, code: grpc.StatusCode) -> None:
         super().__init__(f"{address}: the service gave up a call with {code.name}")
         self.address = address
+        self.code = code
+
+    @property
+    def public(self) -> str:
+        """See `SemanticPaletteError.public`."""
+        return f"a service that the factory needs gave up a call with {self.code.name}"
 
 
 class StageAnswerError(SemanticPaletteError):

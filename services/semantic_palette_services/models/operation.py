@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 Load = Callable[[BundleFiles, float], Awaitable[BundleOperations]]
 Result = TypeVar("Result")
 
+_MAX_NAME = 128
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -177,7 +178,8 @@ class ModelOperation:
         except (BundleError, RuntimeServiceError, OSError) as error:
             # What was loaded before the failure is free now.
             await asyncio.to_thread(release_memory)
-            raise BundleRejectedError(f"{name}/{version}", str(error)) from error
+            logger.warning("bundle %s/%s: %s", name, version, error)
+            raise BundleRejectedError(f"{name}/{version}", self._store.without_root(str(error))) from error
 
     async def _hold(self, files: BundleFiles, started: float) -> Held[BundleOperations]:
         if self.bundles.find(_selection(files)) is None:
@@ -222,8 +224,8 @@ def _selection(files: BundleFiles) -> BundleSelection:
 
 def _check_given(**required: str) -> None:
     for field, value in required.items():
-        if not value:
-            raise InvalidInputError(field, value, f"the {field} of a bundle is")
+        if not 0 < len(value) <= _MAX_NAME:
+            raise InvalidInputError(field, value, f"the {field} of a bundle is, at most {_MAX_NAME} characters")
 
 
 def _check_digest(digest: str) -> None:

@@ -121,6 +121,11 @@ class EngineDiedError(RuntimeServiceError):
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
 
+    @property
+    def public(self) -> str:
+        """See `SemanticPaletteError.public`: what engines say of themselves may be anything."""
+        return f"{self.model}: the engine died; it is restarted"
+
 
 class InferenceError(RuntimeServiceError):
     """The model failed on this item alone.

@@ -51,6 +51,12 @@ class ModelStore:
             raise BundleNotFoundError(f"model store {root}: there is no such folder")
         self.root = root
 
+    def without_root(self, text: str) -> str:
+        """A text in which paths are those within the store: where the store is concerns nobody who calls a service."""
+        for root in (self.root.resolve(), self.root.absolute()):
+            text = text.replace(f"{root}/", "").replace(str(root), "the store")
+        return text
+
     def names(self) -> list[str]:
         """Names of the bundles, sorted; entries that start with a dot, such as unfinished copies, are none."""
         return sorted(path.name for path in _visible(self.root) if path.is_dir() and self.versions(path.name))
@@ -92,7 +98,7 @@ class ModelStore:
         path = self.root / name / version
         if not (path / MANIFEST_NAME).is_file():
             known = ", ".join(self.versions(name) if name in self.names() else self.names()) or "nothing"
-            raise BundleNotFoundError(f"bundle {name}/{version}: not in {self.root}, which has {known}")
+            raise BundleNotFoundError(f"bundle {name}/{version}: not in the store, which has {known}", self.root)
         manifest = Manifest.read(path / MANIFEST_NAME)
         if (manifest.name, manifest.version) != (name, version):
             raise BundleError(f"{path}: the manifest says that this is {manifest.name}/{manifest.version}")
@@ -157,15 +163,15 @@ class ModelStore:
         active = [name for name in names if self.active_version(name) is not None]
         if len(active or names) != 1:
             found = ", ".join(active or names) or "nothing"
-            raise BundleNotFoundError(f"model store {self.root}: name a bundle (--bundle NAME); the store has {found}")
+            raise BundleNotFoundError(f"name a bundle (--bundle NAME); the store has {found}", self.root)
         return (active or names)[0]
 
     def _active(self, name: str) -> str:
         active = self.active_version(name)
         if active is None:
             versions = ", ".join(self.versions(name))
-            state = f"no version is active; activate one of {versions}" if versions else f"not in {self.root}"
-            raise BundleNotFoundError(f"bundle {name}: {state}")
+            state = f"no version is active; activate one of {versions}" if versions else "not in the store"
+            raise BundleNotFoundError(f"bundle {name}: {state}", self.root)
         return active
 
     def _read(self, name: str, pointer: str) -> str | None:

@@ -34,7 +34,13 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
-from semantic_palette.errors import BundleNotFoundError, InvalidInputError, UnknownClassError, shorten
+from semantic_palette.errors import (
+    BundleNotFoundError,
+    InvalidInputError,
+    SemanticPaletteError,
+    UnknownClassError,
+    shorten,
+)
 from semantic_palette.grpc_conventions import PUSHBACK_KEY, STATUS_DETAILS_KEY
 from semantic_palette_services.access.errors import PermissionDeniedError, QuotaExceededError, UnauthenticatedError
 from semantic_palette_services.bundle_selection import BundleMismatchError, MissingOperationError
@@ -101,7 +107,7 @@ def status_of(error: Exception) -> CallStatus:
         return _relayed(error)
     for kind, code in _CODES:
         if isinstance(error, kind):
-            return _status(code, str(error), _details(error), _retry_after(error))
+            return _status(code, _public(error), _details(error), _retry_after(error))
     return _internal(error)
 
 
@@ -124,6 +130,10 @@ def _status(
     return CallStatus(code, message, trailers)
 
 
+def _public(error: Exception) -> str:
+    return error.public if isinstance(error, SemanticPaletteError) else type(error).__name__
+
+
 def _retry_after(error: Exception) -> float | None:
     return error.retry_after_seconds if isinstance(error, _Exhausted | EngineDiedError) else None
 
@@ -136,11 +146,11 @@ def _details(error: Exception) -> list[Message]:
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     elif isinstance(error, BundleMismatchError):
         mismatch = error_details_pb2.PreconditionFailure.Violation(
-            type=f"BUNDLE_{error.kind.upper()}", subject=error.name, description=str(error)
+            type=f"BUNDLE_{error.kind.upper()}", subject=error.name, description=_public(error)
         )
         details.append(error_details_pb2.PreconditionFailure(violations=[mismatch]))
     elif isinstance(error, _Exhausted):
-        quota = error_details_pb2.QuotaFailure.Violation(subject=_exhausted(error), description=str(error))
+        quota = error_details_pb2.QuotaFailure.Violation(subject=_exhausted(error), description=_public(error))
         details += [_retry_info(error.retry_after_seconds), error_details_pb2.QuotaFailure(violations=[quota])]
     elif isinstance(error, EngineDiedError):
         details.append(_retry_info(error.retry_after_seconds))

@@ -115,7 +115,7 @@ async def open_admin_port(
         models: the bundles to administer; None where this process has none.
         status: tells the state of this process.
         metrics: are told about every call.
-        security: whose tokens have the scope, and the certificate of the public port.
+        security: the tokens that have the scope, and the certificates.
         stack: leaving it closes the port.
     """
     if settings.admin_port is None:
@@ -135,7 +135,7 @@ async def open_admin_port(
     if settings.reflection:
         reflection.enable_server_reflection(names, server)
     host = "127.0.0.1" if settings.admin_host in ("0.0.0.0", "::") else settings.admin_host
-    port = _listen(server, "admin_port", settings.admin_host, settings.admin_port, security.credentials)
+    port = _listen(server, "admin_port", settings.admin_host, settings.admin_port, security.admin_credentials)
     address = _target(host, port)
     await server.start()
     stack.push_async_callback(server.stop, _FAREWELL_SECONDS)

@@ -40,8 +40,20 @@ class Security:
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self._metrics = metrics
         self._public = self._identity("tls", settings, ("tls_client_ca", settings.tls_client_ca))
+        self._admin: Reloaded[TlsIdentity] | None = None
+        if settings.admin_port is not None:
+            self._admin = self._identity("admin_tls", settings, ("admin_client_ca", settings.admin_client_ca))
         self._stages = watch_stage_credentials(settings, metrics)
         self._tokens = None if settings.auth_tokens is None else watch_tokens(settings.auth_tokens, metrics)
+        if settings.admin_port is not None and self._tokens is not None:
+            self._check_somebody_administers(settings, self._tokens.value)
+
+    @staticmethod
+    def _check_somebody_administers(settings: ServerSettings, tokens: TokenTable) -> None:
+        if Scope.ADMIN not in tokens.scopes:
+            raise SecretFileError(
+                _TOKENS, f"{settings.auth_tokens}: no token has the scope admin, which admin_port needs"
+            )
 
     def _identity(
         self, what: str, settings: ServerSettings, client_ca: tuple[str, Path | None]
@@ -59,6 +71,11 @@ class Security:
         """Credentials of the public port; None for plaintext."""
         return _credentials(self._public)
 
+    @property
+    def admin_credentials(self) -> grpc.ServerCredentials | None:
+        """Credentials of the admin port; None for plaintext."""
+        return _credentials(self._admin)
+
     def interceptors(self, scope: Scope) -> tuple[AccessInterceptor, ...]:
         """What goes before the other interceptors of a listener whose callers need a scope."""
         if self._tokens is None:
@@ -73,7 +90,9 @@ class Security:
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
         """Read files that change for as long as the context lasts."""
-        watched: list[Reloaded[Any]] = [one for one in (self._public, self._tokens, self._stages) if one is not None]
+        watched: list[Reloaded[Any]] = [
+            one for one in (self._public, self._admin, self._tokens, self._stages) if one is not None
+        ]
         async with kept_fresh(watched):
             yield
 

@@ -98,7 +98,11 @@ class ServerSettings(BaseSettings):
     """Address that the admin port listens on."""
 
     admin_port: Port | None = None
-    """Port of the admin services, such as ModelService; 0 for any that is free. Default: there is none."""
+    """Port of the admin services, such as ModelService; 0 for any that is free. Default: there is none. It needs
+    ``auth_tokens``, one of which has the scope ``admin``, or ``admin_client_ca``."""
+
+    admin_client_ca: Path | None = None
+    """CAs whose certificates the clients of the admin port must have, PEM; they are no good at the public port."""
 
     palette_address: str | None = None
     """Where the factory finds the palette service; default: in this process."""
@@ -199,10 +203,14 @@ class ServerSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _admin_is_guarded(self) -> ServerSettings:
-        guarded = self.auth_tokens is not None or self.tls_client_ca is not None
-        if self.admin_port is not None and not guarded and not is_loopback(self.admin_host):
-            needed = "whoever reaches the admin port may change what is served: auth_tokens or tls_client_ca is needed"
-            raise InvalidInputError("admin_host", self.admin_host, f"{needed}, or 127.0.0.1")
+        # On loopback as well: every user and every program of the machine reaches it.
+        if self.admin_port is not None and self.auth_tokens is None and self.admin_client_ca is None:
+            needed = "auth_tokens with a token of the scope admin is needed, or admin_client_ca"
+            raise InvalidInputError("admin_port", self.admin_port, needed)
+        if self.admin_client_ca is not None and self.tls_certificate is None:
+            raise InvalidInputError(
+                "admin_client_ca", str(self.admin_client_ca), "it needs tls_certificate and tls_key"
+            )
         return self
 
     @model_validator(mode="after")

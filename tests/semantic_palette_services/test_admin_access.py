@@ -1,0 +1,105 @@
+"""The admin port: apart from the public one, and never open to anyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_helpers import asynchronous, local_settings, serving
+from secret_files import ADMIN_TOKEN, TOKEN, Pki, write_tokens
+
+from semantic_palette.credentials import AuthorisedChannel, Credentials
+from semantic_palette.errors import InvalidInputError
+from semantic_palette.v1 import model_service_pb2 as pb
+from semantic_palette.v1 import palette_service_pb2 as palette
+from semantic_palette.v1.model_service_pb2_grpc import ModelServiceStub
+from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceStub
+from semantic_palette_services.server.lifecycle import run_server
+from semantic_palette_services.server.reloading import SecretFileError
+from semantic_palette_services.server.settings import read_settings
+
+OK = grpc.StatusCode.OK
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    return write_tokens(
+        tmp_path / "tokens.json",
+        {"name": "alice", "token": TOKEN},
+        {"name": "operator", "token": ADMIN_TOKEN, "scopes": ["admin"]},
+    )
+
+
+async def code(address: str, stub: Any, method: str, request: Any, credentials: Credentials) -> grpc.StatusCode:
+    """How a call ends."""
+    async with credentials.open_channel(address) as channel:
+        try:
+            await getattr(stub(AuthorisedChannel(channel, credentials.metadata())), method)(request, timeout=20)
+        except aio.AioRpcError as error:
+            return error.code()
+    return OK
+
+
+async def administer(address: str, credentials: Credentials) -> grpc.StatusCode:
+    return await code(address, ModelServiceStub, "ListBundles", pb.ListBundlesRequest(), credentials)
+
+
+async def ask(address: str, credentials: Credentials) -> grpc.StatusCode:
+    return await code(address, PaletteServiceStub, "GetLabelSpace", palette.GetLabelSpaceRequest(), credentials)
+
+
+@asynchronous
+async def test_each_token_opens_the_port_of_its_scope_alone(tiny_root: Path, tokens: Path) -> None:
+    async with serving(tiny_root, services=("palette",), admin_port=0, auth_tokens=tokens) as (server, _):
+        assert server.admin_address is not None
+        alice, operator = Credentials(token=TOKEN), Credentials(token=ADMIN_TOKEN)
+        assert await administer(server.admin_address, operator) is OK
+        assert await administer(server.admin_address, alice) is grpc.StatusCode.PERMISSION_DENIED
+        assert await administer(server.admin_address, Credentials()) is grpc.StatusCode.UNAUTHENTICATED
+        assert await ask(server.address, alice) is OK
+        assert await ask(server.address, operator) is grpc.StatusCode.PERMISSION_DENIED
+        # What is served on one port is not there on the other.
+        assert await administer(server.address, alice) is grpc.StatusCode.UNIMPLEMENTED
+        assert await ask(server.admin_address, operator) is grpc.StatusCode.UNIMPLEMENTED
+
+
+@asynchronous
+async def test_certificates_of_the_admin_ca_open_the_admin_port_and_others_do_not(
+    tiny_root: Path, tmp_path: Path
+) -> None:
+    pki, users, admins = (Pki.create(tmp_path / name) for name in ("pki", "users", "admins"))
+    settings = pki.server_settings() | {"tls_client_ca": users.ca, "admin_client_ca": admins.ca}
+    identities = {
+        authority: dict(zip(("certificate", "key"), authority.issue("client", "a@example.org"), strict=True))
+        for authority in (users, admins)
+    }
+    user, admin = (Credentials(ca=pki.ca, **identities[authority]) for authority in (users, admins))
+    async with serving(tiny_root, services=("palette",), admin_port=0, **settings) as (server, _):
+        assert server.admin_address is not None
+        assert await administer(server.admin_address, admin) is OK
+        assert await administer(server.admin_address, user) is grpc.StatusCode.UNAVAILABLE
+        assert await administer(server.admin_address, Credentials(ca=pki.ca)) is grpc.StatusCode.UNAVAILABLE
+        assert await ask(server.address, user) is OK
+        assert await ask(server.address, admin) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_admin_port_that_nothing_guards_is_refused_on_loopback_too() -> None:
+    for host in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(InvalidInputError, match="auth_tokens with a token of the scope admin is needed") as caught:
+            read_settings(admin_port=50053, admin_host=host)
+        assert caught.value.field == "admin_port"
+    with pytest.raises(InvalidInputError, match="tls_certificate"):
+        read_settings(admin_port=50053, admin_client_ca="ca.pem")
+    with pytest.raises(InvalidInputError, match="plaintext"):
+        read_settings(admin_port=50053, admin_host="0.0.0.0", auth_tokens="tokens.json")
+
+
+@asynchronous
+async def test_an_admin_port_for_whose_scope_there_is_no_token_stops_the_start(tiny_root: Path, tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens.json")
+    with pytest.raises(SecretFileError, match="no token has the scope admin"):
+        async with run_server(local_settings(tiny_root, admin_port=0, auth_tokens=tokens)):
+            pass
