@@ -211,6 +211,9 @@ def test_batches_are_only_as_large_as_pays() -> None:
     assert shrinks.best_batch_size == 1
     assert grows.best_batch_size == 8
     assert grows.seconds_per_item < shrinks.seconds_per_item
+    # Items of such a batch would wait for each other and save next to nothing.
+    assert Candidate("x", True, "", {1: 0.100, 8: 0.780}).best_batch_size == 1
+    assert Candidate("x", True, "", {1: 0.100, 8: 0.700}).best_batch_size == 8
 
 
 def test_the_engines_that_are_installed_run_the_tiny_bundle(tiny_files: BundleFiles, golden: Golden) -> None:
