@@ -284,6 +284,22 @@ async def test_a_change_outlives_its_caller_and_changes_wait_for_each_other(
         assert await version_of(stubs) == "2"
 
 
+@asynchronous
+async def test_a_server_that_stops_gives_up_what_it_is_loading(store_root: Path) -> None:
+    write_tiny_bundle(store_root)
+    write_tiny_bundle(store_root, version="2", seed=1, work=500, activate=False)
+    async with administering(store_root) as (server, stubs, admin):
+        loading = asyncio.ensure_future(_code(admin.ActivateBundle(activate("2"))))
+        await asyncio.sleep(0.2)
+        assert await version_of(stubs) == "1"
+        assert server.bundles is not None
+    with pytest.raises((asyncio.CancelledError, aio.AioRpcError)):
+        await loading
+    assert [held.bundle.version for held in server.bundles.held] == ["1"]
+    assert sample(server, "semantic_palette_bundle_changes_total", action="activate", outcome="failed") == 1
+    assert ModelStore(store_root).active_version("tiny") == "1"
+
+
 def _load(version: str) -> pb.LoadBundleRequest:
     return pb.LoadBundleRequest(name="tiny", version=version)
 

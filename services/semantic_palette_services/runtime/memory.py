@@ -10,8 +10,8 @@ def release_memory() -> None:
     """Collect what nobody refers to, and have the C library give free memory back to the system.
 
     An unloaded model leaves its weights on the allocator's free lists, where they still count as the process's own.
-    glibc gives them back when it is told to; other libraries are left to themselves. Takes some tens of milliseconds:
-    call it in a thread.
+    glibc gives them back when it is told to; other libraries are left to themselves. Takes some tens of milliseconds,
+    so call it in a thread; the collection, about half of it, holds Python's lock all the same.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
