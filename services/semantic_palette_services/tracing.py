@@ -1,19 +1,17 @@
 """Traces as operations and the runtime see them, whoever records them.
 
 The span that is open is found in a context variable, which tasks inherit; there is none where tracing is off, and then
-nothing here costs more than looking. What records spans is a `Tracer` that the server has; of OpenTelemetry only
+nothing here costs more than looking. The server begins the spans of calls; of OpenTelemetry only
 ``server/opentelemetry.py`` knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeAlias
-
-import grpc
 
 Attributes: TypeAlias = Mapping[str, str | int | float | bool]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -60,16 +58,6 @@ class Span(Protocol):
 
     def headers(self) -> Headers:
         """What tells another process of this span: the W3C trace context, as gRPC metadata."""
-
-
-class Tracer(Protocol):
-    """Begins the spans of calls."""
-
-    def begin_call(self, method: str, headers: Iterable[tuple[str, str | bytes]]) -> Span:
-        """Begin the span of a call of ``method`` (``Service/Method``), in the trace that its metadata name."""
-
-    def end_call(self, span: Span, code: grpc.StatusCode) -> None:
-        """End the span of a call."""
 
 
 _current: ContextVar[Span | None] = ContextVar("span", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
@@ -17,7 +17,7 @@ from semantic_palette_services.call_context import Context
 from semantic_palette_services.limits import TooManyCallsError
 from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.errors import abort, status_of
-from semantic_palette_services.tracing import Tracer, within
+from semantic_palette_services.tracing import Span, within
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,16 @@ class CallObserver(Protocol):
         """The call has ended, however it did."""
 
 
+class CallTracer(Protocol):
+    """Begins and ends the spans of calls; must be quick."""
+
+    def begin_call(self, method: str, headers: Iterable[tuple[str, str | bytes]]) -> Span:
+        """Begin the span of a call of ``method`` (``Service/Method``), in the trace that its metadata name."""
+
+    def end_call(self, span: Span, code: grpc.StatusCode) -> None:
+        """End the span of a call."""
+
+
 class CallInterceptor(aio.ServerInterceptor):
     """Observes calls and turns whatever they raise into a status. Calls of other services pass through untouched.
 
@@ -59,7 +69,7 @@ class CallInterceptor(aio.ServerInterceptor):
         tracer: begins the span of every call; None for no tracing.
     """
 
-    def __init__(self, observer: CallObserver, max_calls: int, tracer: Tracer | None = None) -> None:
+    def __init__(self, observer: CallObserver, max_calls: int, tracer: CallTracer | None = None) -> None:
         self._observer = observer
         self._max_calls = max_calls
         self._tracer = tracer
@@ -155,7 +165,7 @@ class _Call:
         code: the status that the call ends with.
     """
 
-    def __init__(self, observer: CallObserver, tracer: Tracer | None, method: str, context: Context) -> None:
+    def __init__(self, observer: CallObserver, tracer: CallTracer | None, method: str, context: Context) -> None:
         self.code = grpc.StatusCode.OK
         self._observer = observer
         self._tracer = tracer

@@ -25,7 +25,7 @@ from semantic_palette_services.server.bundle_loader import BundleLoader, load_at
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.device import open_device
 from semantic_palette_services.server.health import Health
-from semantic_palette_services.server.interceptor import CallInterceptor
+from semantic_palette_services.server.interceptor import CallInterceptor, CallTracer
 from semantic_palette_services.server.listeners import (
     open_admin_port,
     open_health_port,
@@ -36,7 +36,6 @@ from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.security import Security
 from semantic_palette_services.server.settings import ServerSettings
 from semantic_palette_services.server.status_servicer import StatusServicer
-from semantic_palette_services.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ async def run_server(settings: ServerSettings, socket: str | None = None) -> Asy
         yield RunningServer(address, health_port, metrics_port, admin_address, bundles, metrics)
 
 
-def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> Tracer | None:
+def _open_tracer(settings: ServerSettings, stack: AsyncExitStack) -> CallTracer | None:
     if settings.otlp_endpoint is None:
         return None
     try:

@@ -140,7 +140,7 @@ class OpenTelemetrySpan:
 
 
 class OpenTelemetryTracer:
-    """Begins the spans of calls, and sends what is recorded; see `semantic_palette_services.tracing.Tracer`.
+    """Begins the spans of calls, and sends what is recorded; see `CallTracer`.
 
     Args:
         exporter: where spans go.
@@ -160,7 +160,7 @@ class OpenTelemetryTracer:
         self._tracer = self._provider.get_tracer(_NAME, importlib.metadata.version(_NAME))
 
     def begin_call(self, method: str, headers: Iterable[tuple[str, str | bytes]]) -> Span:
-        """See `Tracer.begin_call`."""
+        """See `CallTracer.begin_call`."""
         carrier = {key: value for key, value in headers if isinstance(value, str)}
         context = propagate.extract(carrier, Context())
         service, _, name = method.partition("/")
@@ -169,7 +169,7 @@ class OpenTelemetryTracer:
         return OpenTelemetrySpan(span, trace.set_span_in_context(span, context), self._tracer)
 
     def end_call(self, span: Span, code: grpc.StatusCode) -> None:
-        """See `Tracer.end_call`."""
+        """See `CallTracer.end_call`."""
         span.set({"rpc.grpc.status_code": code.value[0]})
         span.end(code.name if code in _FAULTS else None)
 
