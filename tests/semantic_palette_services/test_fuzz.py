@@ -42,7 +42,9 @@ def test_what_is_mutated_is_valid_to_begin_with(servers: list[Target]) -> None:
         for server in servers:
             async with channel_to(server.address) as channel:
                 for method in server.methods:
-                    for request in corpus.REQUESTS.get(method.path, []):
+                    requests = corpus.REQUESTS.get(method.path)
+                    assert requests, f"{method.path} has no valid request in fuzz/corpus.py to begin with"
+                    for request in requests:
                         case = Case("valid", method, request.SerializeToString())
                         outcome = await make_call(server.address, channel, case)
                         assert outcome.code is grpc.StatusCode.OK or method.endless, outcome

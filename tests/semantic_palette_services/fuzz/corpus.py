@@ -15,6 +15,7 @@ from semantic_palette.v1 import image_service_pb2 as image
 from semantic_palette.v1 import layout_service_pb2 as layout
 from semantic_palette.v1 import model_service_pb2 as models
 from semantic_palette.v1 import palette_service_pb2 as palette
+from semantic_palette.v1 import status_service_pb2 as status
 
 _LABELS = (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) // 37 % CLASSES).astype(np.uint8)
 _PHOTO = np.dstack([_LABELS * 40, 255 - _LABELS * 40, _LABELS * 17]).astype(np.uint8)
@@ -119,6 +120,7 @@ REQUESTS: dict[str, list[Message]] = {
     ],
     _path("ModelService", "RollbackBundle"): [models.RollbackBundleRequest(name="tiny")],
     _path("ModelService", "UnloadBundle"): [models.UnloadBundleRequest(name="tiny", version="1", force=True)],
+    _path("StatusService", "GetStatus"): [status.GetStatusRequest()],
     **open_inference.requests(_LABELS, _PHOTO),
     "/grpc.health.v1.Health/Check": [health_pb2.HealthCheckRequest(service="readiness")],
     "/grpc.health.v1.Health/Watch": [health_pb2.HealthCheckRequest(service="liveness")],
