@@ -43,7 +43,7 @@ class Target:
     process: ServerProcess
     address: str
     methods: list[Method]
-    calls: int = 200
+    calls: int
     canaries: dict[tuple[str, bytes], list[bytes]] = field(default_factory=dict)
     size: float = 0.0
 
@@ -134,9 +134,10 @@ def targets(folder: Path, poison: Collection[str] = ()) -> Iterator[list[Target]
         said = re.search(r"admin services at ([\d.:]+)", "".join(admin.log))
         assert said is not None
         yield [
-            Target("everything", everything, everything.address, served_methods(everything.address)),
+            Target("everything", everything, everything.address, served_methods(everything.address), calls=320),
             # Its health is the same code as the other's.
-            Target("factory", factory, factory.address, [m for m in served_methods(factory.address) if m.ours]),
-            # Its calls load bundles, one after the other.
-            Target("admin", admin, said[1], served_methods(said[1]), calls=100),
+            Target(
+                "factory", factory, factory.address, [m for m in served_methods(factory.address) if m.ours], calls=60
+            ),
+            Target("admin", admin, said[1], served_methods(said[1]), calls=120),
         ]
