@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
-from grpc_helpers import COMMAND, Stubs, asynchronous, serving, serving_in_thread
+from grpc_helpers import COMMAND, asynchronous, serving, serving_in_thread
 from rich.console import Console
 from secret_files import ADMIN_TOKEN, TOKEN, write_tokens
 
+from semantic_palette import Client
 from semantic_palette.client import Credentials, ServiceError
-from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import status_service_pb2 as pb
-from semantic_palette.v1.status_service_pb2_grpc import StatusServiceStub
 from semantic_palette_services.runtime.errors import DeadlineUnmetError
 from semantic_palette_services.server.lifecycle import RunningServer
 from semantic_palette_services.server.status_client import read_process_status
 from semantic_palette_services.server.status_tables import status_tables
 
 PAIRS = 12
+OPERATOR = Credentials(token=ADMIN_TOKEN)
 
 
 @pytest.fixture(scope="module")
-def worked(tiny_root: Path) -> Iterator[RunningServer]:
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of tokens: alice may generate, the operator everything."""
+    operator = {"name": "operator", "token": ADMIN_TOKEN, "scopes": ["generate", "admin"]}
+    return write_tokens(tmp_path_factory.mktemp("tokens") / "tokens.json", {"name": "alice", "token": TOKEN}, operator)
+
+
+@pytest.fixture(scope="module")
+def worked(tiny_root: Path, tokens: Path) -> Iterator[RunningServer]:
     """A server that has made pairs, some of them deterministic."""
-    with serving_in_thread(tiny_root, engine="auto", admin_port=0) as (server, stubs):
-        work(stubs)
+    with serving_in_thread(tiny_root, engine="auto", admin_port=0, auth_tokens=tokens) as (server, _):
+        with Client(server.address, credentials=OPERATOR) as client:
+            assert len(list(client.generate_pairs(PAIRS))) == PAIRS
+            assert len(list(client.generate_pairs(2, deterministic=True))) == 2
         yield server
-
-
-def work(stubs: Stubs) -> None:
-    list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=PAIRS)))
-    list(stubs.factory.GeneratePairs(factory.GeneratePairsRequest(count=2, deterministic=True)))
 
 
 @pytest.fixture(scope="module")
 def status(worked: RunningServer) -> pb.GetStatusResponse:
     """What was told right after that."""
-    with grpc.insecure_channel(worked.admin_address) as channel:
-        answer: pb.GetStatusResponse = StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
-    return answer
+    assert worked.admin_address is not None
+    return asyncio.run(read_process_status(worked.admin_address, 10.0, OPERATOR))
 
 
 def model(status: pb.GetStatusResponse, operation: str) -> pb.ModelStatus:
@@ -104,11 +105,9 @@ def test_batches_queues_and_fits_are_told(status: pb.GetStatusResponse) -> None:
 
 
 @asynchronous
-async def test_sheds_restarts_and_callers_that_gave_up_are_counted(tiny_root: Path) -> None:
-    async with (
-        serving(tiny_root, admin_port=0) as (server, _),
-        grpc.aio.insecure_channel(server.admin_address) as channel,
-    ):
+async def test_sheds_restarts_and_callers_that_gave_up_are_counted(tiny_root: Path, tokens: Path) -> None:
+    async with serving(tiny_root, admin_port=0, auth_tokens=tokens) as (server, _):
+        assert server.admin_address is not None
         assert server.bundle is not None
         served = server.bundle.models["layout"]
         inputs = {**served.noise(0, 0, "layout"), "palette": np.full(6, 1 / 6, np.float32)}
@@ -119,7 +118,7 @@ async def test_sheds_restarts_and_callers_that_gave_up_are_counted(tiny_root: Pa
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
         server.metrics.engine_restarted("hung")
-        answer = await StatusServiceStub(channel).GetStatus(pb.GetStatusRequest())  # type: ignore[no-untyped-call]
+        answer = await read_process_status(server.admin_address, 10.0, OPERATOR)
         assert dict(model(answer, "layout").sheds) == {"deadline": 1}
         assert dict(model(answer, "layout").cancelled) == {"queued": 1}
         assert dict(answer.restarts) == {"hung": 1}
@@ -147,9 +146,12 @@ def run_status(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_gives_json_to_programs(worked: RunningServer) -> None:
+def test_the_command_gives_json_to_programs(worked: RunningServer, tmp_path: Path) -> None:
     assert worked.admin_address is not None
-    done = run_status("--address", worked.address, "--admin-address", worked.admin_address, "--json")
+    token = tmp_path / "token"
+    token.write_text(ADMIN_TOKEN)
+    addresses = ("--address", worked.address, "--admin-address", worked.admin_address)
+    done = run_status(*addresses, "--token-file", str(token), "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["serving"] is True
@@ -160,21 +162,15 @@ def test_the_command_gives_json_to_programs(worked: RunningServer) -> None:
 
 
 def test_the_state_of_the_process_is_not_told_on_the_public_port(worked: RunningServer) -> None:
-    with grpc.insecure_channel(worked.address) as channel, pytest.raises(grpc.RpcError) as caught:
-        StatusServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=10)  # type: ignore[no-untyped-call]
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+    with pytest.raises(ServiceError, match="UNIMPLEMENTED"):
+        asyncio.run(read_process_status(worked.address, 10.0, OPERATOR))
 
 
-def test_the_state_is_for_tokens_of_administrators(tiny_root: Path, tmp_path: Path) -> None:
-    administrator = {"name": "operator", "token": ADMIN_TOKEN, "scopes": ["admin"]}
-    tokens = write_tokens(tmp_path / "tokens.json", {"name": "alice", "token": TOKEN}, administrator)
-    with serving_in_thread(tiny_root, services=("palette",), admin_port=0, auth_tokens=tokens) as (server, _):
-        assert server.admin_address is not None
-        ask = functools.partial(read_process_status, server.admin_address, 10.0)
-        assert asyncio.run(ask(Credentials(token=ADMIN_TOKEN))).ready
-        for credentials in (Credentials(token=TOKEN), Credentials()):
-            with pytest.raises(ServiceError):
-                asyncio.run(ask(credentials))
+@pytest.mark.parametrize("credentials", [Credentials(token=TOKEN), Credentials()])
+def test_the_state_is_for_tokens_of_administrators(worked: RunningServer, credentials: Credentials) -> None:
+    assert worked.admin_address is not None
+    with pytest.raises(ServiceError):
+        asyncio.run(read_process_status(worked.admin_address, 10.0, credentials))
 
 
 def test_a_server_that_is_not_there_is_told_with_the_reason() -> None:
