@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ def exported() -> dict[str, set[str]]:
     metrics.queue_depth("image", 1)
     metrics.batch_executed(ExecutedBatch(model="image", seconds=0.1, queue_seconds=[0.1], spans=[None], span=None))
     metrics.shed("image", "queue_full")
+    metrics.reloaded("tls", ok=False)
+    metrics.certificate_in_use("tls", datetime(2040, 1, 1, tzinfo=UTC))
     metrics.of_bundle("tiny", "1", ["sky", "road"]).layout_served(
         Adherence.NATURAL, np.ones(2) / 2, np.ones(2) / 2, 0.0
     )
