@@ -131,6 +131,7 @@ async def test_a_request_that_is_cancelled_leaves_the_queue_at_once(
         pending = start(stubs, call)
         reading = asyncio.create_task(pending.read()) if call == "pairs" else None
         await device.hold()
+        assert sample(server, "semantic_palette_inflight_items", model=MODELS[call]) > 1
         pending.cancel()
         await check_nothing_is_left(server, device, MODELS[call])
         if reading is not None:

@@ -37,14 +37,16 @@ class Fate:
     """Decides what becomes of ONNX Runtime in this process.
 
     Attributes:
-        dies: whether every run ends the engine.
+        dies: whether the next run ends the engine.
+        hangs: whether the next run hangs until `wake`.
         may_load: set while engines can be loaded.
         broken: whether loading fails.
         loads: numbers of the engines loaded.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.dies = self.broken = False
+        self.dies = self.hangs = self.broken = False
+        self.wake = threading.Event()
         self.may_load = threading.Event()
         self.may_load.set()
         self.loads = itertools.count()
@@ -61,6 +63,9 @@ class Fate:
             if self.dies:
                 self.dies = False
                 raise EngineDiedError("onnxruntime", "the card is gone")
+            if self.hangs:
+                self.hangs = False
+                self.wake.wait(20)
             return run(engine, inputs)
 
         monkeypatch.setattr(OnnxRuntimeEngine, "__init__", fateful_load)
@@ -73,6 +78,7 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fate]:
     fate = Fate(monkeypatch)
     yield fate
     fate.may_load.set()
+    fate.wake.set()
 
 
 async def status(server: RunningServer, service: str) -> str:
@@ -142,6 +148,23 @@ async def test_a_client_does_not_notice_the_death_of_an_engine(tiny_root: Path, 
         again = [pair async for pair in client.generate_pairs(40, seed=1)]
     for pair, undisturbed in zip(pairs, again, strict=True):
         np.testing.assert_array_equal(pair.labels, undisturbed.labels)
+
+
+@asynchronous
+async def test_a_server_whose_engine_hangs_gives_it_up_and_answers_with_another(tiny_root: Path, fate: Fate) -> None:
+    async with serving(tiny_root, services=("layout",), engine_hang_seconds=1.0) as (server, stubs):
+        before = await stubs.layout.GenerateLayouts(REQUEST)
+        fate.hangs = True
+        error = await failure(stubs)
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert retry_info(error) > 0
+        await eventually(lambda: sample(server, "semantic_palette_engine_restarts_total", reason="hung") == 1)
+        async with asyncio.timeout(20):
+            while await status(server, "readiness") != "SERVING":
+                await asyncio.sleep(0.02)
+        assert await stubs.layout.GenerateLayouts(REQUEST) == before
+        assert sample(server, "semantic_palette_inflight_items", model="layout") == 0
+        fate.wake.set()
 
 
 @asynchronous
