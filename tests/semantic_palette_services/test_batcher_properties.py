@@ -7,20 +7,21 @@ their batches; engines die, kill the device's thread or hang, and are restarted;
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from numpy.typing import NDArray
 from recording_observer import RecordingObserver
 
 from semantic_palette.priority import Priority
+from semantic_palette_services.runtime import supervisor
 from semantic_palette_services.runtime.admission import QueueLimits
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
@@ -51,28 +52,6 @@ class Submit:
     deadline: float | None
 
 
-@dataclass(frozen=True)
-class Cancel:
-    """The caller of the ``which``-th sample so far gives up."""
-
-    which: int
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Time passes; 0 is one pass of the event loop."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """A batcher is drained or closed while others go on."""
-
-    model: int
-    drain: bool
-
-
 submits = st.builds(
     Submit,
     model=st.integers(0, 1),
@@ -82,25 +61,15 @@ submits = st.builds(
     poison=st.integers(0, 5).map(lambda n: n == 0),
     deadline=st.sampled_from([None, None, None, 10.0, 0.002, -1.0]),
 )
-steps = st.one_of(
-    submits,
-    submits,
-    submits,
-    st.builds(Cancel, st.integers(0, 30)),
-    st.builds(Pause, st.sampled_from([0.0, 0.0, 0.001])),
-    st.builds(Stop, st.integers(0, 1), st.booleans()),
-)
-
 
 Death: TypeAlias = Literal["engine", "thread", "hang"]
 
 
 @dataclass(eq=False)
 class Model:
-    """Doubles what it is given; dies at some of its runs, as an engine or a bug would, or hangs. A tenant."""
+    """Doubles what it is given; once doomed it dies at its next run, as an engine or a bug would, or hangs."""
 
-    deaths: Mapping[int, Death]
-    runs: itertools.count[int] = field(default_factory=itertools.count)
+    doom: Death | None = None
     died: bool = False
     end: threading.Event = field(default_factory=threading.Event)
     batcher: Batcher = field(init=False)
@@ -109,7 +78,7 @@ class Model:
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         x_BW = inputs["x"]
         assert 1 <= len(x_BW) <= MAX_BATCH
-        death = self.deaths.get(next(self.runs))
+        death, self.doom = self.doom, None
         self.died |= death is not None
         match death:
             case "engine":
@@ -139,8 +108,8 @@ class Model:
 class Scenario:
     """Two batchers on one device, and everybody who waits for them."""
 
-    def __init__(self, models: tuple[Model, Model]) -> None:
-        self.models = models
+    def __init__(self) -> None:
+        self.models = (Model(), Model())
         self.loop = asyncio.get_running_loop()
         self.loop_errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.loop_errors.append(context))
@@ -157,29 +126,28 @@ class Scenario:
                 observer=self.observer,
                 run_deterministic=model.run_alone,
             )
-            for index, model in enumerate(models)
+            for index, model in enumerate(self.models)
         ]
-        for model, batcher in zip(models, self.batchers, strict=True):
+        for model, batcher in zip(self.models, self.batchers, strict=True):
             model.batcher, model.executor = batcher, self.executor
             self.executor.tenants.add(model)
         self.waiting: list[tuple[Submit, float, asyncio.Task[dict[str, NDArray[Any]]]]] = []
         self.cancelled: set[int] = set()
         self.stops: list[asyncio.Task[None]] = []
 
-    async def play(self, step: Submit | Cancel | Pause | Stop) -> None:
-        if isinstance(step, Submit):
-            value = float(len(self.waiting) + 1) * (-1 if step.poison else 1)
-            deadline = None if step.deadline is None else self.loop.time() + step.deadline
-            submit = self.submit(step, np.full(step.width, value, np.float32), deadline)
-            self.waiting.append((step, value, asyncio.create_task(submit)))
-        elif isinstance(step, Cancel):
-            if step.which < len(self.waiting) and self.waiting[step.which][2].cancel():
-                self.cancelled.add(step.which)
-        elif isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-        else:
-            batcher = self.batchers[step.model]
-            self.stops.append(asyncio.create_task(batcher.drain() if step.drain else batcher.close()))
+    async def begin(self, step: Submit) -> None:
+        value = float(len(self.waiting) + 1) * (-1 if step.poison else 1)
+        deadline = None if step.deadline is None else self.loop.time() + step.deadline
+        submit = self.submit(step, np.full(step.width, value, np.float32), deadline)
+        self.waiting.append((step, value, asyncio.create_task(submit)))
+
+    async def give_up(self, which: int) -> None:
+        if which < len(self.waiting) and self.waiting[which][2].cancel():
+            self.cancelled.add(which)
+
+    async def stop(self, model: int, drain: bool) -> None:
+        batcher = self.batchers[model]
+        self.stops.append(asyncio.create_task(batcher.drain() if drain else batcher.close()))
 
     async def submit(self, step: Submit, x: NDArray[Any], deadline: float | None) -> dict[str, NDArray[Any]]:
         batcher = self.batchers[step.model]
@@ -237,19 +205,53 @@ class Scenario:
         assert any(isinstance(error, kind) and allowed for kind, allowed in reasons.items()), repr(error)
 
 
-deaths = st.dictionaries(st.integers(0, 6), st.sampled_from(["engine", "thread", "hang"]), max_size=2)
+class BatcherMachine(RuleBasedStateMachine):
+    """Does to two batchers whatever can be done to them, in any order, while their device works."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.scenario = self.runner.run(self._start())
+
+    async def _start(self) -> Scenario:
+        return Scenario()
+
+    @rule(steps=st.lists(submits, min_size=1, max_size=5))
+    def submit(self, steps: list[Submit]) -> None:
+        for step in steps:
+            self.runner.run(self.scenario.begin(step))
+
+    @rule(which=st.integers(0, 30))
+    def give_up(self, which: int) -> None:
+        self.runner.run(self.scenario.give_up(which))
+
+    @rule(seconds=st.sampled_from([0.0, 0.0, 0.001]))
+    def pass_time(self, seconds: float) -> None:
+        self.runner.run(asyncio.sleep(seconds))
+
+    @rule(model=st.integers(0, 1), death=st.sampled_from(get_args(Death)))
+    def doom(self, model: int, death: Death) -> None:
+        self.scenario.models[model].doom = death
+
+    @precondition(lambda self: len(self.scenario.waiting) > 8)
+    @rule(model=st.integers(0, 1), drain=st.booleans())
+    def stop(self, model: int, drain: bool) -> None:
+        self.runner.run(self.scenario.stop(model, drain))
+
+    @invariant()
+    def nobody_was_answered_twice(self) -> None:
+        assert self.scenario.loop_errors == []
+        assert self.scenario.observer.lowest_in_flight == 0
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self.scenario.finish())
+            self.scenario.check()
+        finally:
+            self.runner.close()
 
 
-@settings(max_examples=60, deadline=None)
-@given(script=st.lists(steps, max_size=40), deaths=st.tuples(deaths, deaths))
-def test_every_item_ends_once_with_its_answer_or_a_typed_error(
-    script: list[Submit | Cancel | Pause | Stop], deaths: tuple[dict[int, Death], dict[int, Death]]
-) -> None:
-    async def scenario() -> None:
-        run = Scenario((Model(deaths[0]), Model(deaths[1])))
-        for step in script:
-            await run.play(step)
-        await run.finish()
-        run.check()
-
-    asyncio.run(scenario())
+def test_every_item_ends_once_with_its_answer_or_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.001)
+    examples = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(BatcherMachine, settings=examples)  # type: ignore[no-untyped-call]
