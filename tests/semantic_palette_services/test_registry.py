@@ -13,7 +13,8 @@ from semantic_palette.label_space import CAMVID
 from semantic_palette_services.bundle_selection import BundleMismatchError, BundleSelection
 from semantic_palette_services.runtime import registry as registry_module
 from semantic_palette_services.runtime.errors import BundleInUseError, DrainingError
-from semantic_palette_services.runtime.registry import BundleRegistry, BundleState
+from semantic_palette_services.runtime.held_bundle import BundleState
+from semantic_palette_services.runtime.registry import BundleRegistry
 
 
 @dataclass(eq=False)
@@ -62,6 +63,17 @@ async def test_requests_get_what_they_pin_or_what_is_active() -> None:
     ):
         with registry.lease(selection) as found:
             assert found is bundle, selection
+
+
+@asynchronous
+async def test_of_a_version_whose_files_were_replaced_the_active_or_the_newer_one_answers() -> None:
+    first, second = Bundle("street", "1", "aa"), Bundle("street", "1", "bb")
+    registry = registry_of(first, second)
+    with registry.lease(wanted("street", version="1")) as found:
+        assert found is second
+    registry.activate(first)
+    with registry.lease(wanted("street", version="1")) as found:
+        assert found is first
 
 
 @pytest.mark.parametrize(

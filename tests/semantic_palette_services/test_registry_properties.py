@@ -14,7 +14,7 @@ from test_registry import Bundle, registry_of, wanted
 from semantic_palette.errors import BundleNotFoundError
 from semantic_palette_services.bundle_selection import BundleMismatchError
 from semantic_palette_services.runtime.errors import BundleInUseError
-from semantic_palette_services.runtime.registry import BundleState
+from semantic_palette_services.runtime.held_bundle import BundleState
 
 NAMES = st.sampled_from(["street", "faces"])
 NUMBERS = st.integers(0, 1_000_000)

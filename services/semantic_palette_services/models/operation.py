@@ -14,8 +14,9 @@ from semantic_palette.errors import BundleError, BundleNotFoundError, InvalidInp
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.runtime.errors import BundleRejectedError, RuntimeServiceError
+from semantic_palette_services.runtime.held_bundle import Held
 from semantic_palette_services.runtime.memory import release_memory
-from semantic_palette_services.runtime.registry import BundleRegistry, Held
+from semantic_palette_services.runtime.registry import BundleRegistry
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from semantic_palette_services import codecs
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.models.operation import ModelOperation, StoredBundle
-from semantic_palette_services.runtime.registry import BundleState, Held
+from semantic_palette_services.runtime.held_bundle import BundleState, Held
 from semantic_palette_services.runtime.served_model import ServedModel
 
 _STATES = MappingProxyType(

@@ -14,79 +14,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import Generic
 
 from semantic_palette.errors import BundleNotFoundError, SemanticPaletteError
-from semantic_palette_services.bundle_selection import BundleMismatchError, BundleSelection, BundleView
+from semantic_palette_services.bundle_selection import BundleMismatchError, BundleSelection
 from semantic_palette_services.runtime.errors import BundleInUseError, DrainingError
+from semantic_palette_services.runtime.held_bundle import AnyBundle, BundleState, Entry, Held
 from semantic_palette_services.runtime.memory import release_memory
 
 logger = logging.getLogger(__name__)
 
 FORCED_SECONDS = 5.0
 """Time that requests have to end once the bundle under them is unloaded by force."""
-
-
-class HeldBundle(BundleView, Protocol):
-    """What the registry needs of a bundle."""
-
-    async def drain(self) -> None:
-        """Accept nothing new; return when everything accepted has been answered."""
-
-    async def close(self) -> None:
-        """Fail what waits, let finish what runs, free the engines."""
-
-
-AnyBundle = TypeVar("AnyBundle", bound=HeldBundle)
-
-
-class BundleState(StrEnum):
-    """What requests a bundle in memory gets."""
-
-    LOADED = "loaded"
-    """Those that pin its version or digest."""
-    ACTIVE = "active"
-    """Those, and all for its name that pin neither."""
-    RETIRED = "retired"
-    """As LOADED, until it has had no request for a while."""
-
-
-@dataclass(slots=True, eq=False)
-class _Entry(Generic[AnyBundle]):
-    """A bundle in memory, how many requests it has, and when it goes."""
-
-    bundle: AnyBundle
-    state: BundleState = BundleState.LOADED
-    leases: int = 0
-    revoked: bool = False
-    delay: float = 0.0
-    timer: asyncio.TimerHandle | None = None
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.idle.set()
-
-    def stop_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
-@dataclass(frozen=True, slots=True)
-class Held(Generic[AnyBundle]):
-    """A bundle in memory, as it is now.
-
-    Attributes:
-        bundle: the bundle; only a lease keeps it loaded.
-        state: what requests it gets.
-        leases: requests and streams that it is answering.
-    """
-
-    bundle: AnyBundle
-    state: BundleState
-    leases: int
 
 
 class BundleRegistry(Generic[AnyBundle]):
@@ -100,8 +40,8 @@ class BundleRegistry(Generic[AnyBundle]):
     def __init__(self, unload_delay: float, on_change: Callable[[AnyBundle, BundleState | None], None]) -> None:
         self._unload_delay = unload_delay
         self._on_change = on_change
-        self._entries: list[_Entry[AnyBundle]] = []
-        self._active: dict[str, _Entry[AnyBundle]] = {}
+        self._entries: list[Entry[AnyBundle]] = []
+        self._active: dict[str, Entry[AnyBundle]] = {}
         self._default: str | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -131,7 +71,7 @@ class BundleRegistry(Generic[AnyBundle]):
 
     def add(self, bundle: AnyBundle) -> None:
         """Hold a bundle that has been loaded; it answers requests that pin it."""
-        self._entries.append(_Entry(bundle))
+        self._entries.append(Entry(bundle))
         self._on_change(bundle, BundleState.LOADED)
 
     @contextmanager
@@ -228,7 +168,7 @@ class BundleRegistry(Generic[AnyBundle]):
         while self._closing:
             await asyncio.gather(*self._closing)
 
-    def _resolve(self, selection: BundleSelection) -> _Entry[AnyBundle]:
+    def _resolve(self, selection: BundleSelection) -> Entry[AnyBundle]:
         if not selection.name and not selection.digest:  # a digest alone finds its bundle, whatever its name
             selection = replace(selection, name=self.default_name)
         if not selection.digest and not selection.version:
@@ -240,7 +180,7 @@ class BundleRegistry(Generic[AnyBundle]):
         if not fitting:
             raise self._mismatch(selection)
         # A version that is named twice in memory, because its files were replaced, is the active or the newer one.
-        return max(fitting, key=lambda entry: entry.state is BundleState.ACTIVE)
+        return max(reversed(fitting), key=lambda entry: entry.state is BundleState.ACTIVE)
 
     def _not_found(self, name: str) -> BundleNotFoundError:
         served = ", ".join(repr(name) for name in self._active)
@@ -257,7 +197,7 @@ class BundleRegistry(Generic[AnyBundle]):
         loaded = ", ".join(bundle.version for bundle in versions)
         return BundleMismatchError(name, selection.version, loaded, kind="version")
 
-    def _release(self, entry: _Entry[AnyBundle]) -> None:
+    def _release(self, entry: Entry[AnyBundle]) -> None:
         entry.leases -= 1
         if entry.leases:
             return
@@ -265,23 +205,23 @@ class BundleRegistry(Generic[AnyBundle]):
         if entry.state is BundleState.RETIRED and entry in self._entries:
             self._schedule(entry)
 
-    def _retire(self, entry: _Entry[AnyBundle], delay: float) -> None:
+    def _retire(self, entry: Entry[AnyBundle], delay: float) -> None:
         entry.delay = delay
         self._set_state(entry, BundleState.RETIRED)
         if not entry.leases:
             self._schedule(entry)
 
-    def _set_state(self, entry: _Entry[AnyBundle], state: BundleState) -> None:
+    def _set_state(self, entry: Entry[AnyBundle], state: BundleState) -> None:
         entry.state = state
         self._on_change(entry.bundle, state)
 
-    def _schedule(self, entry: _Entry[AnyBundle]) -> None:
+    def _schedule(self, entry: Entry[AnyBundle]) -> None:
         if self._closed:  # `close` sees to it
             return
         entry.stop_timer()
         entry.timer = asyncio.get_running_loop().call_later(entry.delay, self._begin_close, entry)
 
-    def _begin_close(self, entry: _Entry[AnyBundle]) -> asyncio.Task[None]:
+    def _begin_close(self, entry: Entry[AnyBundle]) -> asyncio.Task[None]:
         """Forget a bundle, so that no request finds it, and close it."""
         entry.stop_timer()
         self._entries.remove(entry)
@@ -292,7 +232,7 @@ class BundleRegistry(Generic[AnyBundle]):
         task.add_done_callback(self._closing.discard)
         return task
 
-    async def _close(self, entry: _Entry[AnyBundle]) -> None:
+    async def _close(self, entry: Entry[AnyBundle]) -> None:
         bundle = entry.bundle
         del entry.bundle  # requests that were cut off may keep the entry for a while
         try:

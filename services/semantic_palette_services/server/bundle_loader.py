@@ -10,8 +10,9 @@ from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.runtime.executor import DeviceExecutor
+from semantic_palette_services.runtime.held_bundle import BundleState
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
-from semantic_palette_services.runtime.registry import BundleRegistry, BundleState
+from semantic_palette_services.runtime.registry import BundleRegistry
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
 from semantic_palette_services.server.bundle_metrics import BundleMetrics

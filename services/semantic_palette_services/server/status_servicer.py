@@ -13,7 +13,8 @@ from semantic_palette_services import codecs
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.runtime.batch_time import BatchFit
-from semantic_palette_services.runtime.registry import BundleRegistry, Held
+from semantic_palette_services.runtime.held_bundle import Held
+from semantic_palette_services.runtime.registry import BundleRegistry
 from semantic_palette_services.runtime.selection import Candidate, EngineChoice
 from semantic_palette_services.runtime.served_model import ServedModel
 from semantic_palette_services.runtime.statistics import RecentWork
