@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recording_observer import RecordingObserver
 
 from semantic_palette.priority import Priority
+from semantic_palette_services.runtime import batch_source
 from semantic_palette_services.runtime.admission import QueueLimits
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
@@ -403,6 +404,28 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
         assert bench.engine.batches == [[2.0]]
 
     serve(test, measured_seconds={1: 1.0})
+
+
+def test_an_estimate_that_is_wrong_does_not_refuse_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_source, "PROBE_SECONDS", 0.1)
+
+    async def test(bench: Bench) -> None:
+        async def call() -> float:
+            return float((await bench.submit(1.0, deadline=asyncio.get_running_loop().time() + 20.0))[0])
+
+        with pytest.raises(DeadlineUnmetError):
+            await call()
+        answers = 0
+        # One try in a while is enough: what it takes is soon known better than what was measured at the start.
+        while answers < 100:
+            try:
+                assert await call() == 2.0
+            except DeadlineUnmetError:
+                await asyncio.sleep(0.05)
+            else:
+                answers += 1
+
+    serve(test, measured_seconds={1: 30.0})
 
 
 def test_admission_counts_what_is_ahead_on_the_device() -> None:
