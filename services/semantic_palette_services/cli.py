@@ -46,6 +46,16 @@ def serve(
     health_port: Annotated[int | None, typer.Option(help="Port of grpc.health.v1 for the kubelet.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port that Prometheus scrapes.")] = None,
     admin_port: Annotated[int | None, typer.Option(help="Port of the admin services; default: none.")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate with its chain, PEM: the services use TLS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key of --tls-certificate, PEM.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="CAs whose certificates clients must have, PEM: mutual TLS.")
+    ] = None,
+    auth_tokens: Annotated[
+        Path | None, typer.Option(help="JSON file of the tokens that callers need, with their quotas.")
+    ] = None,
     palette_address: Annotated[str | None, typer.Option(help="Palette service of the factory.")] = None,
     layout_address: Annotated[str | None, typer.Option(help="Layout service of the factory.")] = None,
     image_address: Annotated[str | None, typer.Option(help="Image service of the factory.")] = None,

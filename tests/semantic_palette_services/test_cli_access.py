@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grpc_helpers import serving_in_thread
+from grpc_helpers import serving_in_process, serving_in_thread
 from secret_files import TOKEN, Pki, write_tokens
 
 from semantic_palette.cli.main import run as run_command
@@ -62,6 +62,17 @@ def test_commands_read_them_from_the_environment(
     assert "tiny/1" in out
 
 
+def test_the_health_port_tells_the_status_without_certificate_and_token(
+    tiny_root: Path, tmp_path: Path, run: Run
+) -> None:
+    settings = Pki.create(tmp_path / "pki").server_settings()
+    tokens = write_tokens(tmp_path / "tokens.json")
+    with serving_in_thread(tiny_root, services=("palette",), auth_tokens=tokens, **settings) as (server, _):
+        code, out, _ = run("status", "--address", f"127.0.0.1:{server.health_port}")
+    assert code == 0
+    assert "SERVING" in out
+
+
 def test_status_without_a_token_says_what_it_needs(secured: tuple[str, Pki, Path], run: Run) -> None:
     address, pki, _ = secured
     certificate, key = pki.issue("carol", "carol@example.org")
@@ -95,3 +106,17 @@ def test_a_new_token_is_printed_once_and_its_entry_apart(run: Run, tmp_path: Pat
     code, out, err = run("tokens", "new", "no spaces")
     assert (code, out) == (2, "")
     assert "name" in err
+
+
+@pytest.mark.parametrize(("options", "open_to_anyone"), [((), True), (("--auth-tokens", "tokens.json"), False)])
+def test_a_server_that_is_open_to_a_network_says_so(
+    tiny_root: Path, tmp_path: Path, options: tuple[str, ...], open_to_anyone: bool
+) -> None:
+    write_tokens(tmp_path / "tokens.json")
+    given = [str(tmp_path / option) if option.endswith(".json") else option for option in options]
+    environment = {"SEMANTIC_PALETTE_ALLOW_PLAINTEXT_TOKENS": "true"}
+    with serving_in_process(
+        tiny_root, "--services", "palette", "--host", "0.0.0.0", *given, environment=environment
+    ) as server:
+        warned = any("anyone who reaches it may call" in line for line in server.log)
+    assert warned == open_to_anyone
