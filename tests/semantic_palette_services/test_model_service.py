@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from grpc import aio
 from grpc_helpers import Stubs, administering, asynchronous, eventually, sample, serving, violations
+from secret_files import TOKEN
 from tiny_bundle import Tiny, corrupt, falsify, write_tiny_bundle
 
 from semantic_palette.layout import decode_png
@@ -267,6 +268,29 @@ async def test_a_stream_keeps_its_version_until_it_ends_or_is_ended(
         assert (await ended).requests == 0
         assert await states(admin) == {"tiny/2": pb.BUNDLE_STATE_ACTIVE}
         assert index < 99_999
+
+
+@asynchronous
+async def test_a_retired_version_finishes_the_streams_of_factories_elsewhere(
+    store_root: Path, versions: dict[str, Tiny], tmp_path: Path
+) -> None:
+    old, new = versions
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    stages = ("palette", "layout", "image")
+    async with administering(store_root, services=stages, unload_delay=60.0) as (server, _, admin):
+        addresses = {f"{stage}_address": server.address for stage in stages}
+        async with serving(store_root, services=("factory",), stage_token_file=token, **addresses) as (_, stubs):
+            stream = stubs.factory.GeneratePairs(stream_request(150))
+            digests = [(await stream.read()).pair.provenance.bundle.digest]
+            await admin.ActivateBundle(activate("2"))
+            assert await states(admin) == {"tiny/1": pb.BUNDLE_STATE_RETIRED, "tiny/2": pb.BUNDLE_STATE_ACTIVE}
+            while (answer := await stream.read()) is not aio.EOF:
+                digests.append(answer.pair.provenance.bundle.digest)
+            assert digests == [old] * 150
+            later = stubs.factory.GeneratePairs(stream_request(3))
+            assert {answer.pair.provenance.bundle.digest async for answer in later} == {new}
+        assert (await admin.UnloadBundle(pb.UnloadBundleRequest(name="tiny", version="1"))).requests == 0
 
 
 @asynchronous
