@@ -46,7 +46,7 @@ def test_what_is_mutated_is_valid_to_begin_with(servers: list[Target]) -> None:
                     assert requests, f"{method.path} has no valid request in fuzz/corpus.py to begin with"
                     for request in requests:
                         case = Case("valid", method, request.SerializeToString())
-                        outcome = await make_call(server.address, channel, case)
+                        outcome = await make_call(server.address, channel, case, server.metadata)
                         assert outcome.code is grpc.StatusCode.OK or method.endless, outcome
                         assert outcome.answers
 
@@ -89,7 +89,7 @@ def test_a_failure_is_found_and_can_be_had_again(tmp_path: Path) -> None:
         assert any(str(kept) in failure for failure in report.failures)
         async with channel_to(server.address) as channel:
             case = Case("replay", server.methods[0], kept.read_bytes())
-            assert faults(case, await make_call(server.address, channel, case))
+            assert faults(case, await make_call(server.address, channel, case, server.metadata))
 
     with targets(tmp_path, poison=("layout",)) as (everything, *_):
         asyncio.run(find_and_repeat(everything))

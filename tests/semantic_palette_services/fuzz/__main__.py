@@ -12,7 +12,7 @@ from pathlib import Path
 from fuzz.calls import channel_to, make_call
 from fuzz.cases import Case
 from fuzz.runner import fuzz
-from fuzz.servers import Target, targets
+from fuzz.servers import SERVERS, Target, targets
 from fuzz.verdict import faults
 
 
@@ -23,17 +23,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the cases (default: the time)")
     parser.add_argument("--method", default="", help="only methods whose path has this in it")
     parser.add_argument("--replay", metavar="HEX|FILE", help="send this request to --method, and nothing else")
-    parser.add_argument("--server", default="everything", help="which server is sent it: everything, factory, admin")
+    parser.add_argument("--server", default="everything", choices=SERVERS, help="which server is sent it")
     parser.add_argument("--failures", type=Path, default=Path("build/fuzz"), help="where requests that fail are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, targets(Path(folder)) as servers:
         for server in servers:
             server.methods = [method for method in server.methods if options.method in method.path]
-        if options.replay is not None:
-            return asyncio.run(_replay(next(s for s in servers if s.name == options.server), options.replay))
-        chosen = [server for server in servers if server.methods]
+        wanted = SERVERS if options.replay is None else (options.server,)
+        chosen = [server for server in servers if server.methods and server.name in wanted]
         if not chosen:
-            parser.error(f"no method has {options.method!r} in its path")
+            parser.error(f"no method of {', '.join(wanted)} has {options.method!r} in its path")
+        if options.replay is not None:
+            return asyncio.run(_replay(chosen[0], options.replay))
         print(f"seed {options.seed}", flush=True)
         report = asyncio.run(fuzz(chosen, options.seed, options.minutes * 60, 1, options.failures))
     print("\n".join(report.lines()))
@@ -45,7 +46,7 @@ async def _replay(target: Target, request: str) -> int:
     case = Case("replay", target.methods[0], data)
     await target.settle()
     async with channel_to(target.address) as channel:
-        outcome = await make_call(target.address, channel, case)
+        outcome = await make_call(target.address, channel, case, target.metadata)
     code = "left" if outcome.code is None else outcome.code.name
     print(
         f"{case.method.path}: {code} after {outcome.seconds:.2f} s, {len(outcome.answers)} answers. {outcome.details}"

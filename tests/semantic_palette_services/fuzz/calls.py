@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 from grpc import aio
 
 from fuzz.cases import Caller, Case
+from semantic_palette.credentials import Metadata
 from semantic_palette.grpc_conventions import CONNECTION_OPTIONS
 
 PATIENCE = 90.0
@@ -53,8 +54,16 @@ def channel_to(address: str) -> aio.Channel:
     return aio.insecure_channel(address, options=_OPTIONS)
 
 
-async def make_call(address: str, channel: aio.Channel, case: Case) -> Outcome:
-    """Make the call of a case, on the channel or, for a caller that will be gone, on one of its own."""
+async def make_call(address: str, channel: aio.Channel, case: Case, metadata: Metadata = ()) -> Outcome:
+    """Make the call of a case, on the channel or, for a caller that will be gone, on one of its own.
+
+    Args:
+        address: of the server.
+        channel: to it.
+        case: what to call.
+        metadata: what the call carries beside that of the case.
+    """
+    case = replace(case, metadata=(*metadata, *case.metadata))
     outcome, started = Outcome(), time.perf_counter()
     try:
         if case.caller is Caller.GONE:

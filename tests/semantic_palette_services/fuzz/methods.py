@@ -11,6 +11,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from semantic_palette.credentials import Metadata
+
 # The reflection service is grpcio's own code, and what it answers to nonsense is not ours to decide.
 _NOT_OURS = ("grpc.reflection.",)
 
@@ -47,14 +49,25 @@ class Method:
         return self.path.startswith(("/semantic_palette.", "/inference."))
 
 
-def served_methods(address: str) -> list[Method]:
-    """The methods of every service that the server at ``address`` reflects."""
+def served_methods(address: str, metadata: Metadata = ()) -> list[Method]:
+    """The methods of every service that the server at ``address`` reflects to calls with this metadata."""
     with grpc.insecure_channel(address) as channel:
-        database = ProtoReflectionDescriptorDatabase(channel)
+        database = ProtoReflectionDescriptorDatabase(grpc.intercept_channel(channel, _Carrying(metadata)))
         pool = DescriptorPool(database)
         names = [name for name in database.get_services() if not name.startswith(_NOT_OURS)]
         services = [pool.FindServiceByName(name) for name in sorted(names)]
         return [_method(method) for service in services for method in service.methods]
+
+
+class _Carrying(grpc.StreamStreamClientInterceptor):
+    """Adds metadata to calls of the reflection service."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+
+    def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        """See `grpc.StreamStreamClientInterceptor`."""
+        return continuation(details._replace(metadata=self._metadata), requests)
 
 
 def _method(descriptor: Any) -> Method:

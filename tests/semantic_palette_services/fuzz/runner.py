@@ -84,7 +84,7 @@ async def _round(target: Target, seed: int, numbers: range, report: Report, fail
     async def run(number: int, channel: aio.Channel) -> None:
         async with free:
             case = make_case(seed, number, target.methods)
-            outcome = await make_call(target.address, channel, case)
+            outcome = await make_call(target.address, channel, case, target.metadata)
             report.add(case, outcome)
             report.failures += [describe(target, case, fault, failures) for fault in faults(case, outcome)]
 

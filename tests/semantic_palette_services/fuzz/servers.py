@@ -13,11 +13,16 @@ from pathlib import Path
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_helpers import ServerProcess, scrape, serving_in_process
+from secret_files import TOKEN, write_tokens
 from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 
 from fuzz import corpus
 from fuzz.calls import PATIENCE, channel_to
 from fuzz.methods import Method, served_methods
+from semantic_palette.credentials import Credentials, Metadata
+
+SERVERS = ("everything", "factory", "admin")
+"""Names of the servers under test."""
 
 MOST_GROWTH_MIB = 256.0
 """How much larger than after the first calls a server may become: enough for the largest requests, for no leak."""
@@ -35,6 +40,7 @@ class Target:
         address: the port of it that is called.
         methods: what that answers.
         calls: how many calls to make in a round.
+        metadata: what every call carries.
         canaries: what it answered to valid deterministic requests before the fuzzing, by method and request.
         size: its resident memory in MiB after that.
     """
@@ -44,6 +50,7 @@ class Target:
     address: str
     methods: list[Method]
     calls: int
+    metadata: Metadata = ()
     canaries: dict[tuple[str, bytes], list[bytes]] = field(default_factory=dict)
     size: float = 0.0
 
@@ -130,14 +137,18 @@ def targets(folder: Path, poison: Collection[str] = ()) -> Iterator[list[Target]
         # Its traces go to a collector that is not there, which has to change nothing.
         traced = ("--services", "factory", "--otlp-endpoint", "http://127.0.0.1:1", *stages)
         factory = stack.enter_context(serving_in_process(store, *traced))
-        admin = stack.enter_context(serving_in_process(changing, "--services", "layout,image", "--admin-port", "0"))
+        tokens = write_tokens(folder / "tokens.json", {"name": "both", "token": TOKEN, "scopes": ["generate", "admin"]})
+        guarded = {"SEMANTIC_PALETTE_AUTH_TOKENS": str(tokens)}
+        options = ("--services", "layout,image", "--admin-port", "0")
+        admin = stack.enter_context(serving_in_process(changing, *options, environment=guarded))
         said = re.search(r"admin services at ([\d.:]+)", "".join(admin.log))
         assert said is not None
+        metadata = Credentials(token=TOKEN).metadata()
         yield [
             Target("everything", everything, everything.address, served_methods(everything.address), calls=320),
             # Its health is the same code as the other's.
             Target(
                 "factory", factory, factory.address, [m for m in served_methods(factory.address) if m.ours], calls=60
             ),
-            Target("admin", admin, said[1], served_methods(said[1]), calls=120),
+            Target("admin", admin, said[1], served_methods(said[1], metadata), calls=120, metadata=metadata),
         ]

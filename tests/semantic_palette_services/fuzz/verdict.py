@@ -30,6 +30,8 @@ def faults(case: Case, outcome: Outcome) -> list[str]:
         return [outcome.error]
     if outcome.code is None or (case.caller is Caller.HASTY and outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED):
         return list(_answer_faults(case, outcome))
+    if outcome.code is grpc.StatusCode.UNAUTHENTICATED and any(key == "authorization" for key, _ in case.metadata):
+        return list(_refusal_faults(outcome))  # before the request is read
     if outcome.code is not grpc.StatusCode.OK and outcome.code not in _REFUSALS:
         return [f"{outcome.code.name} after {outcome.seconds:.1f} s: {outcome.details}"]
     if not decodable(case) and outcome.code is not grpc.StatusCode.INVALID_ARGUMENT:

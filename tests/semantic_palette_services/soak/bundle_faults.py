@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from semantic_palette.client import AsyncClient, Credentials
+from semantic_palette.client import AsyncClient
+from semantic_palette.credentials import AuthorisedChannel
 from semantic_palette.v1 import model_service_pb2 as models
 from semantic_palette.v1.model_service_pb2_grpc import ModelServiceStub
 from soak import commands
@@ -22,8 +23,8 @@ _TIMEOUT = 120.0
 async def corrupt_bundle(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A corrupt version cannot be activated, in the store or in a server; what was active stays active in both."""
     pod = rng.choice((deployment.layouts[0], deployment.images[0]))
-    where = (("--model-store", deployment.store), ("--address", f"127.0.0.1:{pod.admin_port}"))
-    for option in where:
+    admin = ("--address", f"127.0.0.1:{pod.admin_port}", "--token-file", deployment.token_file)
+    for option in (("--model-store", deployment.store), admin):
         ended = await commands.run("models", "activate", "tiny/3", *option)
         refused = ended.status != 0 and "image.onnx" in ended.said
         ledger.check(refused, f"corrupt bundle: {option[0]}: ended with {ended.status}: {ended.said}")
@@ -42,7 +43,7 @@ async def rollout_and_rollback(deployment: Deployment, ledger: Ledger, rng: Rand
             await _load(deployment, pod, version)
         for pod in deployment.pods:
             await _activate(deployment, pod, version)
-        async with AsyncClient(deployment.factory_address, retry=RETRY) as client:
+        async with AsyncClient(deployment.factory_address, retry=RETRY, credentials=deployment.credentials) as client:
             digests.append(await read_stream(client, ledger, rng, count=20))
             served = (await client.label_space()).identity
         ledger.check(served.version == version, f"rollout: {served.version} is served, not {version}")
@@ -70,6 +71,7 @@ async def _in_memory(deployment: Deployment, pod: Pod) -> dict[str, int]:
 @asynccontextmanager
 async def _administering(deployment: Deployment, pod: Pod) -> AsyncIterator[Any]:
     """The ModelService of a pod; its admin port has TLS where its services do."""
-    credentials = deployment.pki.client() if pod is deployment.secure_factory else Credentials()
+    secure = pod is deployment.secure_factory
+    credentials = deployment.secure_credentials if secure else deployment.credentials
     async with credentials.open_channel(f"127.0.0.1:{pod.admin_port}") as channel:
-        yield ModelServiceStub(channel)  # type: ignore[no-untyped-call]
+        yield ModelServiceStub(AuthorisedChannel(channel, credentials.metadata()))  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from random import Random
 from fuzz.calls import channel_to
 
 from semantic_palette.client import AsyncClient
+from semantic_palette.credentials import AuthorisedChannel
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from soak import commands
@@ -26,7 +27,7 @@ async def killed_client(deployment: Deployment, ledger: Ledger, rng: Random) -> 
     with tempfile.TemporaryDirectory() as folder:
         while True:
             out = Path(folder) / f"{count} pairs"
-            command = commands.generate(deployment.factory_address, out, count, seed)
+            command = commands.generate(deployment, out, count, seed)
             ended = await _run_and_kill(command, out, enough)
             if ended.status != 0:
                 break
@@ -53,7 +54,7 @@ async def _run_and_kill(command: tuple[object, ...], out: Path, enough: int) -> 
 
 async def slow_reader(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A reader that is slow gets everything."""
-    async with AsyncClient(deployment.factory_address, retry=RETRY) as client:
+    async with AsyncClient(deployment.factory_address, retry=RETRY, credentials=deployment.credentials) as client:
         await read_stream(client, ledger, rng, count=40, pause=0.05)
 
 
@@ -62,10 +63,11 @@ async def stuck_reader(deployment: Deployment, ledger: Ledger, rng: Random) -> N
     pod = deployment.factories[0]
     async with channel_to(f"127.0.0.1:{pod.port}") as channel:
         request = factory.GeneratePairsRequest(count=1_000_000, seed=rng.randrange(SEEDS))
-        stub = FactoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        authorised = AuthorisedChannel(channel, deployment.credentials.metadata())
+        stub = FactoryServiceStub(authorised)  # type: ignore[no-untyped-call]
         calls = [stub.GeneratePairs(request) for _ in range(4)]
         for call in calls:
             await call.read()
         await asyncio.sleep(2.0)
-        async with AsyncClient(f"127.0.0.1:{pod.port}", retry=RETRY) as client:
+        async with AsyncClient(f"127.0.0.1:{pod.port}", retry=RETRY, credentials=deployment.credentials) as client:
             await read_stream(client, ledger, rng, count=20)

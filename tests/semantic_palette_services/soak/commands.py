@@ -10,6 +10,7 @@ from pathlib import Path
 from grpc_helpers import COMMAND
 
 from semantic_palette.writers.folder import PairFolder, PairRecord
+from soak.deployment import Deployment
 from soak.ledger import Ledger
 
 TIMEOUT = 300.0
@@ -44,10 +45,11 @@ async def run(*arguments: object, prefix: tuple[str, ...] = ()) -> Ended:
     return await end(await start(*arguments, prefix=prefix))
 
 
-def generate(address: str, out: Path, count: int, seed: int) -> tuple[object, ...]:
+def generate(deployment: Deployment, out: Path, count: int, seed: int) -> tuple[object, ...]:
     """Arguments that generate deterministic pairs into a folder."""
     common = ("--count", count, "--seed", seed, "--deterministic")
-    return ("generate", "--address", address, *common, "--out", out)
+    services = ("--address", deployment.factory_address, "--token-file", deployment.token_file)
+    return ("generate", *services, *common, "--out", out)
 
 
 def records(out: Path) -> list[PairRecord]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from secret_files import Pki
+from secret_files import TOKEN, Pki, write_tokens
 from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 
+from semantic_palette.client import Credentials
 from soak.pods import PORTS, Pod, free_ports
 
 _ENVIRONMENT = {
@@ -34,6 +35,8 @@ class Deployment:
         factories: two replicas of the factory.
         secure_factory: one more, with TLS.
         pki: what issues its certificate, which is called "server".
+        credentials: of a caller that may do everything; all services and admin ports ask for a token.
+        token_file: holds that token.
     """
 
     store: Path
@@ -43,6 +46,13 @@ class Deployment:
     factories: tuple[Pod, Pod]
     secure_factory: Pod
     pki: Pki
+    credentials: Credentials
+    token_file: Path
+
+    @property
+    def secure_credentials(self) -> Credentials:
+        """The same, over TLS."""
+        return replace(self.credentials, ca=self.pki.ca)
 
     @property
     def pods(self) -> tuple[Pod, ...]:
@@ -89,11 +99,18 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     write_tiny_bundle(store, version=_CORRUPT_VERSION, seed=2, models=EDITING, activate=False)
     corrupt(store / "tiny" / _CORRUPT_VERSION / "image.onnx")
 
+    pki, token_file = Pki.create(folder / "pki"), folder / "token"
+    token_file.write_text(TOKEN)
+    tokens = write_tokens(folder / "tokens.json", {"name": "both", "token": TOKEN, "scopes": ["generate", "admin"]})
+    common = _ENVIRONMENT | {
+        "SEMANTIC_PALETTE_AUTH_TOKENS": str(tokens),
+        "SEMANTIC_PALETTE_STAGE_TOKEN_FILE": str(token_file),
+    }
     ports = iter(free_ports(PORTS * _PODS))
 
     def pod(name: str, services: str, *more: str, **environment: str) -> Pod:
         arguments = ("--services", services, "--model-store", str(store), "--engine", "onnxruntime", *more)
-        return Pod(name, [next(ports) for _ in range(PORTS)], folder, arguments, _ENVIRONMENT | environment)
+        return Pod(name, [next(ports) for _ in range(PORTS)], folder, arguments, common | environment)
 
     palette = pod("palette", "palette")
     layouts = (pod("layout-a", "palette,layout"), pod("layout-b", "palette,layout"))
@@ -101,10 +118,11 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     stages = {"palette": (palette,), "layout": layouts, "image": images}
     options = [f"--{stage}-address={address_of(replicas)}" for stage, replicas in stages.items()]
     factories = (pod("factory-a", "palette,factory", *options), pod("factory-b", "palette,factory", *options))
-    pki = Pki.create(folder / "pki")
     tls = {f"SEMANTIC_PALETTE_{name.upper()}": str(path) for name, path in pki.server_settings().items()}
     secure = pod("factory-tls", "palette,factory", *options, **tls)
-    deployment = Deployment(store, palette, layouts, images, factories, secure, pki)
+    deployment = Deployment(
+        store, palette, layouts, images, factories, secure, pki, Credentials(token=TOKEN), token_file
+    )
     try:
         await asyncio.gather(*(pod.start() for pod in deployment.pods))
         yield deployment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ async def full_disk(deployment: Deployment, ledger: Ledger, rng: Random) -> None
     with tempfile.TemporaryDirectory() as folder, _small_disk(Path(folder)) as mounted:
         out = Path(folder) / "pairs"
         prefix = () if mounted else ("sh", "-c", f'ulimit -f {_BLOCKS}; exec "$0" "$@"')
-        command = commands.generate(deployment.factory_address, out, _PAIRS, seed)
+        command = commands.generate(deployment, out, _PAIRS, seed)
         ended = await commands.run(*command, prefix=prefix)
         clear = ended.status == 1 and ended.said.startswith("error:") and "Traceback" not in ended.said
         ledger.check(clear, f"full disk: ended with {ended.status}: {ended.said}")
@@ -55,5 +56,8 @@ def _small_disk(folder: Path) -> Iterator[bool]:
 
 
 def _mount(folder: Path, options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    mount = shutil.which("mount")
+    if mount is None:
+        return False
+    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

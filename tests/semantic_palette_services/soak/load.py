@@ -48,13 +48,13 @@ async def _keep_on(
 
 async def _bulk(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A stream of pairs: deterministic, or constrained."""
-    async with AsyncClient(deployment.factory_address, retry=RETRY) as client:
+    async with AsyncClient(deployment.factory_address, retry=RETRY, credentials=deployment.credentials) as client:
         await read_stream(client, ledger, rng, count=rng.randint(20, 120))
 
 
 async def _secure(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A stream over TLS, on a connection of its own."""
-    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.pki.client()) as client:
+    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.secure_credentials) as client:
         await read_stream(client, ledger, rng, count=rng.randint(10, 60))
 
 
@@ -83,7 +83,7 @@ async def read_stream(client: AsyncClient, ledger: Ledger, rng: Random, count: i
 async def _edits(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """A stream of edits of a pair."""
     seed, count = rng.randrange(SEEDS), rng.randint(10, 40)
-    async with AsyncClient(deployment.factory_address, retry=RETRY) as client:
+    async with AsyncClient(deployment.factory_address, retry=RETRY, credentials=deployment.credentials) as client:
         async with client.generate_pairs(1, seed=seed, deterministic=True) as pairs:
             pair = await anext(pairs)
         source = EditSource.of(pair, target={"car": 0.2}, region=Box(left=4, top=2, right=20, bottom=12))
@@ -99,8 +99,8 @@ async def _edits(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
 async def _interactive(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """One layout and its image, as somebody who waits for them asks."""
     async with (
-        AsyncClient(deployment.layout_address, retry=RETRY) as layouts,
-        AsyncClient(deployment.image_address, retry=RETRY) as images,
+        AsyncClient(deployment.layout_address, retry=RETRY, credentials=deployment.credentials) as layouts,
+        AsyncClient(deployment.image_address, retry=RETRY, credentials=deployment.credentials) as images,
     ):
         for _ in range(20):
             seed, index = rng.randrange(SEEDS), rng.randrange(50)

@@ -104,7 +104,7 @@ async def _warm_up(deployment: Deployment, ledger: Ledger, options: Options) -> 
     for pod in deployment.pods:
         await pod.metrics()
     for factory in deployment.factories:
-        async with AsyncClient(f"127.0.0.1:{factory.port}", retry=RETRY) as client:
+        async with AsyncClient(f"127.0.0.1:{factory.port}", retry=RETRY, credentials=deployment.credentials) as client:
             await read_stream(client, ledger, Random(options.seed), count=40)
 
 

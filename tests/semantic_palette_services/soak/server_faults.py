@@ -53,7 +53,7 @@ async def renewed_certificate(deployment: Deployment, ledger: Ledger, rng: Rando
         deployment.pki.issue("server")
     shown = await _shown(pod)
     ledger.check(shown not in before and shown in certificate.read_text(), f"{pod.name}: shows an old certificate")
-    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.pki.client()) as client:
+    async with AsyncClient(deployment.secure_address, retry=RETRY, credentials=deployment.secure_credentials) as client:
         await read_stream(client, ledger, rng, count=20)
 
 
