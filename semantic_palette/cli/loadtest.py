@@ -16,6 +16,7 @@ from semantic_palette.cli.connection import (
     connection,
 )
 from semantic_palette.pair import Adherence
+from semantic_palette.priority import Priority
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,6 +48,9 @@ def loadtest(
     items: Annotated[int, typer.Option(min=1, help="Layouts or images a call, or pairs a stream.")] = 1,
     adherence: Annotated[Adherence, typer.Option(help="Of layouts and pairs.")] = Adherence.NATURAL,
     raw: Annotated[bool, typer.Option("--raw", help="Layouts and images travel raw instead of as PNG.")] = False,
+    priority: Annotated[
+        Priority | None, typer.Option(help="Default: the services', bulk for pairs and interactive for others.")
+    ] = None,
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME[/VERSION][@SHA256]", help="Default: the services' default bundle.")
     ] = None,
@@ -66,7 +70,9 @@ def loadtest(
 
     if workload not in list(Workload):
         raise InvalidInputError("workload", workload, "one of " + ", ".join(Workload))
-    content = Content(workload=Workload(workload), items=items, exact=adherence is Adherence.EXACT, raw=raw)
+    content = Content(
+        workload=Workload(workload), items=items, exact=adherence is Adherence.EXACT, raw=raw, priority=priority
+    )
     load = Load(
         rate=rate,
         seconds=duration,

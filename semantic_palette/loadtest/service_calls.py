@@ -10,12 +10,13 @@ import numpy as np
 
 from semantic_palette._channel import Connection
 from semantic_palette._client_types import BundleDescription
-from semantic_palette._conversions import description_from_proto
+from semantic_palette._conversions import description_from_proto, priority_to_proto
 from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
 from semantic_palette.layout import encode_png
 from semantic_palette.loadtest.recorder import OK
 from semantic_palette.loadtest.runner import Call, Send
+from semantic_palette.priority import Priority
 from semantic_palette.v1 import common_pb2, factory_service_pb2, image_service_pb2, layout_service_pb2
 from semantic_palette.v1 import palette_service_pb2 as palette_pb2
 
@@ -45,12 +46,14 @@ class Content:
         items: layouts or images a call, or pairs a stream.
         exact: exact adherence instead of natural.
         raw: layouts and images travel raw instead of as PNG.
+        priority: of the calls. Default: the service's, bulk for streams and interactive for others.
     """
 
     workload: Workload
     items: int = 1
     exact: bool = False
     raw: bool = False
+    priority: Priority | None = None
 
 
 async def prepare_calls(connection: Connection, content: Content, bundle: str | None, seed: int) -> Send:
@@ -102,6 +105,7 @@ def _layout_calls(
             ],
             adherence=_adherence(content),
             label_encoding=_label_encoding(content),
+            priority=priority_to_proto(content.priority),
         )
 
     return _unary(lambda call, timeout: connection.layout.GenerateLayouts(build(call), timeout=timeout))
@@ -130,6 +134,7 @@ def _image_calls(
                 for i in range(content.items)
             ],
             image_format=image_format,
+            priority=priority_to_proto(content.priority),
         )
 
     return _unary(lambda call, timeout: connection.image.TranslateLayouts(build(call), timeout=timeout))
@@ -155,6 +160,7 @@ def _pair_calls(
             adherence=_adherence(content),
             label_encoding=_label_encoding(content),
             image_format=image_format,
+            priority=priority_to_proto(content.priority),
         )
         stream = connection.factory.GeneratePairs(request, timeout=call.timeout)
         try:

@@ -34,7 +34,7 @@ def loadtest(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> Calla
 
 
 @pytest.mark.parametrize("workload", ["layouts", "images", "pairs"])
-@pytest.mark.parametrize("options", [(), ("--raw", "--items", 3)])
+@pytest.mark.parametrize("options", [(), ("--raw", "--items", 3, "--priority", "bulk")])
 def test_every_call_is_answered(loadtest: Callable[..., tuple[int, str]], workload: str, options: tuple[str]) -> None:
     code, printed = loadtest(workload, "--rate", 20, *SHORT, "--json", *options)
     report = json.loads(printed)
