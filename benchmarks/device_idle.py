@@ -1,4 +1,4 @@
-"""How long does the device idle while a stream of pairs is made? One stream, RAW answers, natural adherence.
+"""How long does the device idle while a stream of pairs is made? One stream, RAW answers.
 
     python benchmarks/device_idle.py --bundle camvid --engine onnxruntime --pairs 400
 
@@ -30,8 +30,6 @@ from semantic_palette_services.runtime.batch_source import BatchSource
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.server.lifecycle import run_server
 from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings
-
-RAW = Variant("raw", "raw", "natural")
 
 Interval = tuple[float, float]
 
@@ -109,24 +107,26 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
             assert bundle is not None
             clock.watch(bundle)
             for _ in range(arguments.rounds):
-                rounds.append(await one_round(server.address, clock, arguments.warm_up, arguments.pairs))
+                rounds.append(await one_round(server.address, clock, arguments))
     return {
         "bundle": f"{bundle.name}/{bundle.version}@{bundle.digest}",
         "size": f"{bundle.height}x{bundle.width}",
         "machine": {"processor": processor_name(), "python": platform.python_version()},
         "engines": {name: f"{m.engine.engine} {m.engine.precision}" for name, m in bundle.models.items()},
         "batch_sizes": {name: model.max_batch_size for name, model in bundle.models.items()},
+        "adherence": arguments.adherence,
         "pairs": arguments.pairs,
         "idle_share": statistics.median(entry["idle_share"] for entry in rounds),
         "rounds": rounds,
     }
 
 
-async def one_round(address: str, clock: Clock, warm_up: int, pairs: int) -> dict[str, float]:
+async def one_round(address: str, clock: Clock, arguments: argparse.Namespace) -> dict[str, float]:
     """One stream, and what the device did meanwhile, without the beginning and the end of it."""
+    warm_up, pairs = arguments.warm_up, arguments.pairs
     clock.turns.clear()
     clock.runs.clear()
-    seconds = await served(address, RAW, warm_up + pairs)
+    seconds = await served(address, Variant("raw", "raw", arguments.adherence), warm_up + pairs)
     started, ended = clock.turns[0][0], clock.turns[-1][1]
     a_pair = (ended - started) / (warm_up + pairs)
     summary = clock.summary(started + warm_up * a_pair, ended - warm_up * a_pair)
@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
     parser.add_argument("--bundle", default=None)
     parser.add_argument("--engine", default="onnxruntime")
+    parser.add_argument("--adherence", choices=["natural", "exact"], default="natural")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--warm-up", type=int, default=40)

@@ -28,5 +28,7 @@ def split(outputs: Outputs, size: int) -> list[Outputs]:
     for name, array in outputs.items():
         if array.ndim == 0 or array.shape[0] != size:
             raise EngineOutputError(f"output {name} has shape {array.shape} for a batch of {size}")
+    if size == 1:  # the batch is the item's own
+        return [{name: array[0] for name, array in outputs.items()}]
     # Copies: a view would keep the arrays of the whole batch in memory for as long as one of its items is in use.
     return [{name: array[index].copy() for name, array in outputs.items()} for index in range(size)]
