@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,35 @@ def test_a_first_activation_has_nothing_to_go_back_to(store: ModelStore) -> None
     assert store.open("other").manifest.version == "1"
     with pytest.raises(BundleNotFoundError, match="nothing to go back to"):
         store.rollback("other")
+
+
+@pytest.mark.parametrize("before", [None, "2"])
+def test_a_version_that_cannot_be_noted_as_active_leaves_both_pointers(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    if before is not None:
+        store.activate("tiny", "2")
+        store.activate("tiny", "1")
+    replace = os.replace
+
+    def refuse(source: str, target: Path) -> None:
+        if target.name == "active":
+            raise OSError("disk full")
+        replace(source, target)
+
+    write_tiny_bundle(store.root, version="3", activate=False)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        store.activate("tiny", "3")
+    assert (store.active_version("tiny"), store.previous_version("tiny")) == ("1", before)
+
+
+def test_after_a_crash_between_the_pointers_there_is_nothing_to_go_back_to(store: ModelStore) -> None:
+    (store.root / "tiny" / "previous").write_text("1\n")
+    with pytest.raises(BundleNotFoundError, match="nothing to go back to"):
+        store.rollback("tiny")
+    store.activate("tiny", "2")
+    assert store.rollback("tiny") == "1"
 
 
 def test_a_corrupt_version_is_not_activated(store: ModelStore) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,15 +122,27 @@ class ModelStore:
         """As `activate`, for a version that has been opened and so verified.
 
         Raises:
-            OSError: the store cannot be written; the active version is as it was.
+            OSError: the store cannot be written; both pointers are as they were.
         """
         name, version = files.manifest.name, files.manifest.version
         current = self.active_version(name)
         if current == version:
             return
+        before = self.previous_version(name)
         if current is not None:
             self._write(name, PREVIOUS, current)
-        self._write(name, ACTIVE, version)
+        try:
+            self._write(name, ACTIVE, version)
+        except OSError:
+            with suppress(OSError):  # whatever keeps us from writing may keep us from this as well
+                self._restore_previous(name, before)
+            raise
+
+    def _restore_previous(self, name: str, version: str | None) -> None:
+        if version is None:
+            (self.root / name / PREVIOUS).unlink(missing_ok=True)
+        else:
+            self._write(name, PREVIOUS, version)
 
     def rollback(self, name: str) -> str:
         """Make the version before the active one active again; returns it. Twice is back where it was.
