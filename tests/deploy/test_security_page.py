@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ def threats() -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
 
 
+@cache
 def names_in(file: str) -> set[str]:
     """Names of the tests in a file, wherever it is."""
     (path,) = (ROOT / "tests").rglob(file)

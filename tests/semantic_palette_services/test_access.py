@@ -209,8 +209,8 @@ async def test_a_stream_over_its_rate_is_slowed_down_and_not_failed(tiny_root: P
 
 @asynchronous
 async def test_items_over_the_rate_are_refused_with_when_to_come_back(tiny_root: Path, tmp_path: Path) -> None:
-    path = write_tokens(tmp_path / "tokens.json", {"name": "alice", "token": TOKEN, "pairs_per_second": 0.5})
-    async with serving(tiny_root, auth_tokens=path) as (server, stubs):
+    path = write_tokens(tmp_path / "tokens.json", {"name": "alice", "token": TOKEN, "pairs_per_second": 0.01})
+    async with serving(tiny_root, auth_tokens=path) as (_, stubs):
         item = layout.LayoutItem(palette=common.Palette(shares={"sky": 1.0}))
         request = layout.GenerateLayoutsRequest(items=[item])
         await stubs.layout.GenerateLayouts(request, metadata=bearer(TOKEN))
@@ -219,9 +219,17 @@ async def test_items_over_the_rate_are_refused_with_when_to_come_back(tiny_root:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason(caught.value) == "QUOTA_EXCEEDED"
         trailers = dict(caught.value.trailing_metadata() or ())
-        assert 0 < int(trailers["grpc-retry-pushback-ms"]) <= 2000
-        # A client that obeys gets its answer.
-        async with AsyncClient(server.address, credentials=Credentials(token=TOKEN)) as client:
+        assert 0 < int(trailers["grpc-retry-pushback-ms"]) <= 100_000
+
+
+@asynchronous
+async def test_clients_come_back_when_they_are_told_to(tiny_root: Path, tmp_path: Path) -> None:
+    path = write_tokens(tmp_path / "tokens.json", {"name": "alice", "token": TOKEN, "pairs_per_second": 2})
+    async with (
+        serving(tiny_root, auth_tokens=path) as (server, _),
+        AsyncClient(server.address, credentials=Credentials(token=TOKEN)) as client,
+    ):
+        for _ in range(4):
             assert len((await client.generate_layouts([LayoutItem({"sky": 1.0})])).layouts) == 1
 
 
@@ -291,7 +299,7 @@ async def test_a_draining_server_lets_slowed_streams_resume_elsewhere(tiny_root:
         assert (await call.read()).pair.provenance.index == 0
         began = time.monotonic()
         await stack.__aexit__(None, None, None)
-        assert time.monotonic() - began < 10  # not the 50 s of the pairs that were not begun
+        assert time.monotonic() - began < 25  # not the 50 s of the pairs that were not begun
         with pytest.raises(aio.AioRpcError) as caught:
             await read_to_end(call)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -327,7 +335,7 @@ async def test_a_server_does_not_start_with_a_file_that_has_no_tokens(tiny_root:
 async def test_calls_of_different_tokens_at_once_are_each_their_callers_own(tiny_root: Path, tmp_path: Path) -> None:
     path = write_tokens(
         tmp_path / "tokens.json",
-        {"name": "slow", "token": TOKEN, "pairs_per_second": 1},
+        {"name": "slow", "token": TOKEN, "pairs_per_second": 0.01},
         {"name": "fast", "token": OTHER_TOKEN},
     )
     async with (
