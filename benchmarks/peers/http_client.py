@@ -1,6 +1,7 @@
 """A small HTTP/1.1 client that keeps connections alive; its cost has to be small beside that of the servers."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 
@@ -49,7 +50,11 @@ class HttpClient:
 
     async def close(self) -> None:
         """Closes the connections that are idle."""
-        self._close_idle()
+        while self._idle:
+            _, writer = self._idle.pop()
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     def _close_idle(self) -> None:
         while self._idle:
