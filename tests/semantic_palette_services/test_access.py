@@ -188,6 +188,23 @@ async def test_clients_get_errors_of_their_own_types(tiny_root: Path, tokens: Pa
 
 
 @asynchronous
+async def test_refusals_are_logged_with_who_and_why_and_do_not_fill_the_log(
+    tiny_root: Path, tokens: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asking(tiny_root, tokens, token=OTHER_TOKEN, services=("palette",)) as (server, client):
+        for _ in range(50):
+            with pytest.raises(UnauthenticatedError):
+                await client.label_space()
+        refused = sample(server, "semantic_palette_access_refused_total", reason="unauthenticated")
+    lines = [record.fields for record in caplog.records if record.message == "a call was refused"]  # type: ignore[attr-defined]
+    assert refused == 50
+    assert 1 <= len(lines) < 50
+    assert lines[0]["method"] == "semantic_palette.v1.PaletteService/GetLabelSpace"
+    assert lines[0]["peer"].startswith("ipv4:127.0.0.1:")
+    assert lines[0]["why"] == "the token is not known"
+
+
+@asynchronous
 async def test_tokens_and_tls_together(tiny_root: Path, tokens: Path, tmp_path: Path) -> None:
     pki = Pki.create(tmp_path / "pki")
     async with serving(tiny_root, auth_tokens=tokens, **pki.server_settings()) as (server, _):

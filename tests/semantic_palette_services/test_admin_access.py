@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ async def test_each_token_opens_the_port_of_its_scope_alone(tiny_root: Path, tok
         # What is served on one port is not there on the other.
         assert await administer(server.address, alice) is grpc.StatusCode.UNIMPLEMENTED
         assert await ask(server.admin_address, operator) is grpc.StatusCode.UNIMPLEMENTED
+
+
+@asynchronous
+async def test_the_log_says_who_asked_for_a_change(
+    tiny_root: Path, tokens: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(tiny_root, services=("palette",), admin_port=0, auth_tokens=tokens) as (server, _):
+        assert server.admin_address is not None
+        load = pb.LoadBundleRequest(name="tiny", version="1")
+        operator = Credentials(token=ADMIN_TOKEN)
+        assert await code(server.admin_address, ModelServiceStub, "LoadBundle", load, operator) is OK
+    assert any("load, asked for by operator: done" in message for message in caplog.messages)
 
 
 @asynchronous

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from semantic_palette.errors import BundleError, BundleNotFoundError, InvalidInputError
+from semantic_palette_services.access.callers import current_caller
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.runtime.errors import BundleRejectedError, RuntimeServiceError
@@ -161,8 +162,9 @@ class ModelOperation:
             async with self._turn:
                 result = await change
             succeeded = True
+            logger.info("%s, asked for by %s: done", action, current_caller.get().name)
         except (BundleError, RuntimeServiceError, InvalidInputError) as error:
-            logger.warning("%s failed: %s", action, error)
+            logger.warning("%s, asked for by %s, failed: %s", action, current_caller.get().name, error)
             raise
         finally:
             change.close()  # where its turn never came

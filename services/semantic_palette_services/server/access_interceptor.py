@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -17,10 +19,16 @@ from semantic_palette_services.call_context import Context
 from semantic_palette_services.server.errors import abort, status_of
 from semantic_palette_services.server.health import HEALTH_SERVICE
 
+logger = logging.getLogger(__name__)
+
 AUTHORISATION = "authorization"
 _SCHEME = "bearer "
 _OPEN_SERVICE = f"/{HEALTH_SERVICE}/"
 """Load balancers ask it, and have no tokens; it says no more than whether the services serve."""
+
+
+_QUIET_SECONDS = 1.0
+"""Time after a refusal that is logged in which others are only counted."""
 
 
 class AccessObserver(Protocol):
@@ -45,6 +53,8 @@ class AccessInterceptor(aio.ServerInterceptor):
         self._tokens = tokens
         self._scope = scope
         self._observer = observer
+        self._quiet_until = 0.0
+        self._unlogged = 0
 
     async def intercept_service(
         self,
@@ -61,7 +71,7 @@ class AccessInterceptor(aio.ServerInterceptor):
         except (UnauthenticatedError, PermissionDeniedError) as error:
             known = isinstance(error, PermissionDeniedError)
             self._observer.access_refused("permission_denied" if known else "unauthenticated")
-            return _refusal(error)
+            return self._refusal(error, handler_call_details.method)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 _as_caller(handler.unary_unary, caller),
@@ -81,6 +91,26 @@ class AccessInterceptor(aio.ServerInterceptor):
                 response_serializer=handler.response_serializer,
             )
         return handler
+
+    def _refusal(self, error: SemanticPaletteError, method: str) -> Any:
+        """A handler that reads no request: the same for methods of every kind, because callers only see a status."""
+        status = status_of(error)
+
+        async def refuse(requests: Any, context: Context) -> None:
+            self._log(method, context.peer(), str(error))
+            await abort(context, status)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _log(self, method: str, peer: str, why: str) -> None:
+        """Log a refusal, unless one was logged just now: whoever is refused must not fill the disk."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._unlogged += 1
+            return
+        fields = {"method": method.removeprefix("/"), "peer": peer, "why": why, "unlogged": self._unlogged}
+        logger.warning("a call was refused", extra={"fields": fields})
+        self._quiet_until, self._unlogged = now + _QUIET_SECONDS, 0
 
 
 def _token(metadata: Any) -> str:
@@ -104,13 +134,3 @@ def _as_caller(behaviour: Callable[[Any, Context], Awaitable[Any]], caller: Call
         return await behaviour(request, context)
 
     return called
-
-
-def _refusal(error: SemanticPaletteError) -> Any:
-    """A handler that reads no request: the same for methods of every kind, because the caller only sees a status."""
-    status = status_of(error)
-
-    async def refuse(requests: Any, context: Context) -> None:
-        await abort(context, status)
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
