@@ -152,7 +152,7 @@ async def test_a_client_does_not_notice_the_death_of_an_engine(tiny_root: Path, 
 
 @asynchronous
 async def test_a_server_whose_engine_hangs_gives_it_up_and_answers_with_another(tiny_root: Path, fate: Fate) -> None:
-    async with serving(tiny_root, services=("layout",), engine_hang_seconds=1.0) as (server, stubs):
+    async with serving(tiny_root, services=("layout",), engine_hang_seconds=3.0) as (server, stubs):
         before = await stubs.layout.GenerateLayouts(REQUEST)
         fate.hangs = True
         error = await failure(stubs)

@@ -23,7 +23,7 @@ from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.observer import DeviceState, RestartReason
 from semantic_palette_services.runtime.supervisor import Supervisor
 
-HANG_SECONDS = 1.0
+HANG_SECONDS = 2.0  # so that on a busy machine nothing else seems to hang
 DIES, HANGS, KILLS = -1.0, -2.0, -3.0
 
 
@@ -161,7 +161,7 @@ def test_a_turn_that_hangs_fails_everything_and_its_late_answer_is_dropped() -> 
         await asyncio.to_thread(layout.hanging.wait)
         hung += [asyncio.create_task(layout.ask(2.0)), asyncio.create_task(image.ask(3.0))]
         ends = await asyncio.gather(*hung, return_exceptions=True)
-        assert all(isinstance(end, EngineDiedError) and "no answer for 1." in end.reason for end in ends)
+        assert all(isinstance(end, EngineDiedError) and "no answer for" in end.reason for end in ends)
         await bench.until_up()
         assert bench.restarts == ["hung"]
         assert layout.batcher.engine_in_use  # by the thread that was given up
