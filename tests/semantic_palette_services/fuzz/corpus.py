@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
@@ -100,7 +102,7 @@ _EDIT_PAIRS = [
     ),
 ]
 
-REQUESTS: dict[str, list[Message]] = {
+REQUESTS: dict[str, Sequence[Message]] = {
     _path("PaletteService", "GetLabelSpace"): [
         palette.GetLabelSpaceRequest(bundle=common.BundleSelector(name="tiny")),
     ],

@@ -29,7 +29,7 @@ class Deployment:
 
     Attributes:
         store: the model store; the bundle "tiny" has versions 1 (active), 2 and 3 (corrupt).
-        palette: the palette service.
+        palette: the palette service, the only one that factories ask.
         layouts: two replicas of the layout service. Of these and the next, the second one is what faults befall.
         images: two replicas of the image service.
         factories: two replicas of the factory.
@@ -62,7 +62,7 @@ class Deployment:
     @property
     def long_lived(self) -> tuple[Pod, ...]:
         """Those that nothing befalls."""
-        return (self.palette, self.layouts[0], self.images[0], self.factories[0], self.secure_factory)
+        return (self.layouts[0], self.images[0], self.factories[0], self.secure_factory)
 
     @property
     def factory_address(self) -> str:
@@ -93,12 +93,7 @@ def address_of(replicas: tuple[Pod, ...]) -> str:
 @asynccontextmanager
 async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     """Write the bundles and start the pods; they are killed at the end."""
-    store = folder / "model_store"
-    write_tiny_bundle(store, models=EDITING)
-    write_tiny_bundle(store, version="2", seed=1, models=EDITING, activate=False)
-    write_tiny_bundle(store, version=_CORRUPT_VERSION, seed=2, models=EDITING, activate=False)
-    corrupt(store / "tiny" / _CORRUPT_VERSION / "image.onnx")
-
+    store = _write_bundles(folder / "model_store")
     pki, token_file = Pki.create(folder / "pki"), folder / "token"
     token_file.write_text(TOKEN)
     tokens = write_tokens(folder / "tokens.json", {"name": "both", "token": TOKEN, "scopes": ["generate", "admin"]})
@@ -129,3 +124,11 @@ async def deployed(folder: Path) -> AsyncIterator[Deployment]:
     finally:
         for pod_ in deployment.pods:
             pod_.kill()
+
+
+def _write_bundles(store: Path) -> Path:
+    """Three versions of a bundle: the first is active, the third corrupt."""
+    for version in ("1", "2", _CORRUPT_VERSION):
+        write_tiny_bundle(store, version=version, seed=int(version), models=EDITING, activate=version == "1")
+    corrupt(store / "tiny" / _CORRUPT_VERSION / "image.onnx")
+    return store

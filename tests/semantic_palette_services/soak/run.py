@@ -23,6 +23,7 @@ from soak.server_faults import (
     killed_factory,
     killed_image,
     killed_layout,
+    killed_palette,
     renewed_certificate,
     replaced_stage,
 )
@@ -35,6 +36,7 @@ SERVER_FAULTS: tuple[Fault, ...] = (
     killed_layout,
     killed_image,
     killed_factory,
+    killed_palette,
     replaced_stage,
     corrupt_bundle,
     rollout_and_rollback,
@@ -42,8 +44,9 @@ SERVER_FAULTS: tuple[Fault, ...] = (
 )
 CLIENT_FAULTS: tuple[Fault, ...] = (killed_client, slow_reader, stuck_reader, full_disk)
 
-# A folder is continued on the bundle that it was begun with, so no other is rolled out meanwhile.
-_OF_ONE_BUNDLE = frozenset({killed_client, full_disk, rollout_and_rollback})
+# One at a time: a folder is continued on the bundle that it was begun with, so no other is rolled out meanwhile; and
+# the command line has the patience of a default client, which the restart of the only replica of a stage may exceed.
+_EXCLUSIVE = frozenset({killed_client, full_disk, rollout_and_rollback, killed_palette})
 
 _REST_SECONDS = 30.0
 FLAT = 0.05
@@ -112,11 +115,11 @@ async def _under_load(deployment: Deployment, ledger: Ledger, options: Options) 
     """Load and faults until the time is over and every kind of fault has happened."""
     until = time.monotonic() + options.seconds
     async with load(deployment, ledger, options.seed + 1):
-        one_bundle = asyncio.Lock()
+        alone = asyncio.Lock()
         lanes = ((SERVER_FAULTS, "servers"), (CLIENT_FAULTS, "clients"))
 
         async def befall(fault: Fault, rng: Random) -> None:
-            async with one_bundle if fault in _OF_ONE_BUNDLE else nullcontext():
+            async with alone if fault in _EXCLUSIVE else nullcontext():
                 await _befall(fault, deployment, ledger, rng)
 
         await asyncio.gather(

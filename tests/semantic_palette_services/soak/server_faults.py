@@ -34,6 +34,11 @@ async def killed_factory(deployment: Deployment, ledger: Ledger, rng: Random) ->
     await _kill(deployment.factories[1], ledger, rng)
 
 
+async def killed_palette(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """`kill -9` of the only palette service: streams wait until it is back."""
+    await _end_and_start(deployment.palette, ledger, rng)
+
+
 async def replaced_stage(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """SIGTERM of a replica, as in a rolling update: it finishes what it has accepted and ends with status 0."""
     pod = rng.choice((deployment.layouts[1], deployment.images[1], deployment.factories[1]))
@@ -79,6 +84,10 @@ async def _kill(pod: Pod, ledger: Ledger, rng: Random) -> None:
         while not (calls := sum((await pod.metrics(_CALLS)).values())):
             await asyncio.sleep(0.005)
     ledger.counts["calls under way at kills"] += int(calls)
+    await _end_and_start(pod, ledger, rng)
+
+
+async def _end_and_start(pod: Pod, ledger: Ledger, rng: Random) -> None:
     status = await pod.end(signal.SIGKILL)
     ledger.check(status == -9, f"{pod.name}: had ended with status {status} before it was killed")
     await asyncio.sleep(rng.uniform(0.0, 1.0))
