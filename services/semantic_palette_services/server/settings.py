@@ -7,24 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from semantic_palette.bundle_reference import BundleReference
 from semantic_palette.errors import InvalidInputError
-from semantic_palette.grpc_conventions import MAX_MESSAGE_BYTES, is_loopback
+from semantic_palette.grpc_conventions import MAX_MESSAGE_BYTES
+from semantic_palette_services.server.security_settings import ENVIRONMENT_PREFIX, Port, SecuritySettings
 
 ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory", "openinference"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
-ENVIRONMENT_PREFIX = "SEMANTIC_PALETTE_"
 
-Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
-
-
-class ServerSettings(BaseSettings):
+class ServerSettings(SecuritySettings):
     """Settings of one server process."""
-
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
 
     services: Annotated[tuple[ServiceName, ...], NoDecode] = SERVICE_NAMES
     """Services to serve; separated by commas in the environment."""
@@ -62,10 +57,6 @@ class ServerSettings(BaseSettings):
     worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
     """Threads for image codecs, exact budgets and rejection sampling."""
 
-    host: str = "127.0.0.1"
-    """Address that all ports listen on; ``0.0.0.0`` for every interface, which the service image sets. Without
-    ``tls_certificate`` and ``auth_tokens`` that is for networks that you trust."""
-
     port: Port = 50051
     """Port of the services; 0 for any that is free."""
 
@@ -75,35 +66,6 @@ class ServerSettings(BaseSettings):
     metrics_port: Port = 9464
     """Port that Prometheus scrapes."""
 
-    tls_certificate: Path | None = None
-    """Certificate, with its chain, of the public port, PEM; read again when it changes. Default: no TLS."""
-
-    tls_key: Path | None = None
-    """Private key of ``tls_certificate``, PEM without a password."""
-
-    tls_client_ca: Path | None = None
-    """CAs whose certificates clients must have (mutual TLS), PEM. Default: clients need none."""
-
-    auth_tokens: Path | None = None
-    """JSON file of the tokens that callers need, with their scopes and quotas; read again when it changes. Default:
-    anyone may call."""
-
-    allow_plaintext_tokens: bool = False
-    """Ask for tokens on an address that is not this machine's own without TLS, and send them to other services so: for
-    where something else, such as a service mesh, encrypts the connections."""
-
-    reflection: bool = True
-    """Whether gRPC reflection is served; where there are tokens it needs one."""
-    admin_host: str = "127.0.0.1"
-    """Address that the admin port listens on."""
-
-    admin_port: Port | None = None
-    """Port of the admin services, such as ModelService; 0 for any that is free. Default: there is none. It needs
-    ``auth_tokens``, one of which has the scope ``admin``, or ``admin_client_ca``."""
-
-    admin_client_ca: Path | None = None
-    """CAs whose certificates the clients of the admin port must have, PEM; they are no good at the public port."""
-
     palette_address: str | None = None
     """Where the factory finds the palette service; default: in this process."""
 
@@ -112,19 +74,6 @@ class ServerSettings(BaseSettings):
 
     image_address: str | None = None
     """Where the factory finds the image service; default: in this process."""
-
-    stage_token_file: Path | None = None
-    """File with the token that the factory shows to other services; it and the next three are read again
-    when they change."""
-
-    stage_ca: Path | None = None
-    """CAs that the certificates of other services must be signed by, PEM: the factory calls them over TLS."""
-
-    stage_certificate: Path | None = None
-    """The factory's certificate, PEM, for services that ask for one (mutual TLS)."""
-
-    stage_key: Path | None = None
-    """Private key of ``stage_certificate``, PEM without a password."""
 
     stage_timeout: float = Field(default=60.0, gt=0)
     """Seconds that one call of the factory to another service may take."""
@@ -187,42 +136,6 @@ class ServerSettings(BaseSettings):
         if self.max_items > self.max_queue:
             allowed = f"at most max_queue ({self.max_queue}) is, or a request could never be accepted"
             raise InvalidInputError("max_items", self.max_items, allowed)
-        return self
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> ServerSettings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            missing, given = ("key", "certificate") if self.tls_key is None else ("certificate", "key")
-            raise InvalidInputError(f"tls_{missing}", None, f"the path of one is needed beside tls_{given}")
-        if self.tls_client_ca is not None and self.tls_certificate is None:
-            raise InvalidInputError("tls_client_ca", str(self.tls_client_ca), "it needs tls_certificate and tls_key")
-        if (self.stage_certificate is None) != (self.stage_key is None):
-            missing, given = ("key", "certificate") if self.stage_key is None else ("certificate", "key")
-            raise InvalidInputError(f"stage_{missing}", None, f"the path of one is needed beside stage_{given}")
-        return self
-
-    @model_validator(mode="after")
-    def _admin_is_guarded(self) -> ServerSettings:
-        # On loopback as well: every user and every program of the machine reaches it.
-        if self.admin_port is not None and self.auth_tokens is None and self.admin_client_ca is None:
-            needed = "auth_tokens with a token of the scope admin is needed, or admin_client_ca"
-            raise InvalidInputError("admin_port", self.admin_port, needed)
-        if self.admin_client_ca is not None and self.tls_certificate is None:
-            raise InvalidInputError(
-                "admin_client_ca", str(self.admin_client_ca), "it needs tls_certificate and tls_key"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _tokens_are_not_overheard(self) -> ServerSettings:
-        at_home = is_loopback(self.host) and (self.admin_port is None or is_loopback(self.admin_host))
-        safe = self.tls_certificate is not None or self.allow_plaintext_tokens or at_home
-        if self.auth_tokens is not None and not safe:
-            needed = (
-                "tokens would cross the network in plaintext: tls_certificate and tls_key are needed, or host "
-                "127.0.0.1, or allow_plaintext_tokens where something else encrypts the connections"
-            )
-            raise InvalidInputError("auth_tokens", str(self.auth_tokens), needed)
         return self
 
     @property
