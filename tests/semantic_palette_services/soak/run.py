@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -137,13 +138,13 @@ async def _one_after_the_other(
     pause: float,
     until: float,
 ) -> None:
-    """Every kind of fault, in another order each time, until the time is over."""
-    while True:
+    """Every kind of fault, in another order each time: once, and then until the time is over."""
+    for cycle in count():
         for fault in rng.sample(faults, len(faults)):
+            if cycle and time.monotonic() > until:
+                return
             await befall(fault, rng)
             await asyncio.sleep(rng.uniform(0.0, pause))
-        if time.monotonic() > until:
-            return
 
 
 async def _befall(fault: Fault, deployment: Deployment, ledger: Ledger, rng: Random) -> None:
