@@ -7,12 +7,7 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from fuzz.calls import channel_to
-
 from semantic_palette.client import AsyncClient
-from semantic_palette.credentials import AuthorisedChannel
-from semantic_palette.v1 import factory_service_pb2 as factory
-from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceStub
 from soak import commands
 from soak.deployment import Deployment
 from soak.ledger import Ledger
@@ -59,15 +54,12 @@ async def slow_reader(deployment: Deployment, ledger: Ledger, rng: Random) -> No
 
 
 async def stuck_reader(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
-    """Readers that ask for a million pairs, read one and then nothing, hold up nobody, and vanish without a word."""
-    pod = deployment.factories[0]
-    async with channel_to(f"127.0.0.1:{pod.port}") as channel:
-        request = factory.GeneratePairsRequest(count=1_000_000, seed=rng.randrange(SEEDS))
-        authorised = AuthorisedChannel(channel, deployment.credentials.metadata())
-        stub = FactoryServiceStub(authorised)  # type: ignore[no-untyped-call]
-        calls = [stub.GeneratePairs(request) for _ in range(4)]
-        for call in calls:
-            await call.read()
+    """Readers that ask for a million pairs and read one hold up nobody, and leave nothing behind when they go."""
+    address = f"127.0.0.1:{deployment.factories[0].port}"
+    async with AsyncClient(address, retry=RETRY, credentials=deployment.credentials) as stuck:
+        streams = [stuck.generate_pairs(1_000_000, seed=rng.randrange(SEEDS)) for _ in range(4)]
+        for stream in streams:
+            await anext(stream)
         await asyncio.sleep(2.0)
-        async with AsyncClient(f"127.0.0.1:{pod.port}", retry=RETRY, credentials=deployment.credentials) as client:
+        async with AsyncClient(address, retry=RETRY, credentials=deployment.credentials) as client:
             await read_stream(client, ledger, rng, count=20)

@@ -14,7 +14,11 @@ from tiny_bundle import EDITING, corrupt, write_tiny_bundle
 from semantic_palette.client import Credentials
 from soak.pods import PORTS, Pod, free_ports
 
+STAGE_TIMEOUT = 5
+"""Seconds that a factory waits for an answer of a stage."""
+
 _ENVIRONMENT = {
+    "SEMANTIC_PALETTE_STAGE_TIMEOUT": str(STAGE_TIMEOUT),
     "SEMANTIC_PALETTE_DRAIN_GRACE": "60",
     "SEMANTIC_PALETTE_UNLOAD_DELAY": "5",
     "OMP_NUM_THREADS": "1",

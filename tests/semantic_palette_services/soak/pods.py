@@ -96,6 +96,15 @@ class Pod:
         self._process.send_signal(number)
         return await asyncio.to_thread(self._process.wait, START_SECONDS)
 
+    async def freeze(self, seconds: float) -> None:
+        """Stop the process for a while without ending it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End the process now, if it runs."""
         if self.alive:

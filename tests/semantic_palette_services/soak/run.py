@@ -21,6 +21,7 @@ from soak.ledger import Ledger
 from soak.load import RETRY, load, read_stream
 from soak.measures import Samples, at_rest, sampling, work_left
 from soak.server_faults import (
+    frozen_stage,
     killed_factory,
     killed_image,
     killed_layout,
@@ -38,6 +39,7 @@ SERVER_FAULTS: tuple[Fault, ...] = (
     killed_image,
     killed_factory,
     killed_palette,
+    frozen_stage,
     replaced_stage,
     corrupt_bundle,
     rollout_and_rollback,

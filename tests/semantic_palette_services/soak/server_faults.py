@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from semantic_palette.client import AsyncClient
-from soak.deployment import Deployment
+from soak.deployment import STAGE_TIMEOUT, Deployment
 from soak.ledger import Ledger
 from soak.load import RETRY, read_stream
 from soak.pods import Pod
@@ -37,6 +37,11 @@ async def killed_factory(deployment: Deployment, ledger: Ledger, rng: Random) ->
 async def killed_palette(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
     """`kill -9` of the only palette service: streams wait until it is back."""
     await _end_and_start(deployment.palette, ledger, rng)
+
+
+async def frozen_stage(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
+    """A replica that neither answers nor breaks its connections, for less or more than the factory waits for it."""
+    await rng.choice((deployment.layouts[1], deployment.images[1])).freeze(rng.uniform(0.5, 1.5) * STAGE_TIMEOUT)
 
 
 async def replaced_stage(deployment: Deployment, ledger: Ledger, rng: Random) -> None:
