@@ -201,7 +201,7 @@ def sample(server: RunningServer, name: str, **labels: str) -> float:
     return server.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until a condition holds; fails when it does not within some seconds."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -190,7 +190,8 @@ def test_a_slow_engine_is_held_against_fewer_samples_and_says_so(
     script.engine("slow", seconds=(0.02, 0.0))
     choice = script.select(tiny_files).choice
     assert "8 golden samples: equal_pixels 1," in choice.candidates[0].reason
-    assert choice.best.seconds == pytest.approx({1: 0.02, 8: 0.02}, abs=0.015)
+    assert set(choice.best.seconds) == {1, 8}
+    assert all(seconds >= 0.02 for seconds in choice.best.seconds.values())
 
 
 @pytest.mark.parametrize("max_batch_size", [1, 5, 40])
