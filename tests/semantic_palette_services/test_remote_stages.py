@@ -24,6 +24,7 @@ from semantic_palette_services.factory.remote_stages import RemoteImageStage, Re
 from semantic_palette_services.factory.stage_channel import StageAnswerError, StageChannel, StageUnavailableError
 from semantic_palette_services.factory.stages import ImageTask, PinnedBundle
 from semantic_palette_services.image.style_cache import StyleReference
+from semantic_palette_services.runtime.errors import DrainingError
 from semantic_palette_services.server.errors import status_of
 
 Code = grpc.StatusCode
@@ -67,6 +68,31 @@ async def test_the_limit_of_a_stage_is_not_the_callers_deadline(
     error = await outcome(failing(code), seconds_left)
     assert status_of(error).code is expected
     assert isinstance(error, StageUnavailableError) == (expected is Code.UNAVAILABLE)
+
+
+@asynchronous
+async def test_callers_are_not_told_where_a_stage_is_that_cannot_be_reached(caplog: pytest.LogCaptureFixture) -> None:
+    channel = StageChannel("127.0.0.1:1", STAGE_TIMEOUT)
+    try:
+        with pytest.raises(StageUnavailableError, match="UNAVAILABLE") as caught:
+            await RemotePaletteStage(channel).pin(BundleSelection(), None)
+    finally:
+        await channel.close()
+    status = status_of(caught.value)
+    assert status.code is Code.UNAVAILABLE
+    assert "127.0.0.1" not in f"{status.message} {status.trailing_metadata}"
+    assert "127.0.0.1:1 gave up a call with UNAVAILABLE" in caplog.text
+
+
+@asynchronous
+async def test_what_a_stage_says_of_its_being_unavailable_is_passed_on() -> None:
+    async def method(request: Message, *, timeout: float, metadata: Any) -> None:
+        said = aio.Metadata(*status_of(DrainingError("layout")).trailing_metadata)
+        raise aio.AioRpcError(Code.UNAVAILABLE, aio.Metadata(), said, "the server stops")
+
+    status = status_of(await outcome(method, None))
+    assert (status.code, status.message) == (Code.UNAVAILABLE, "the server stops")
+    assert b"DRAINING" in dict(status.trailing_metadata)["grpc-status-details-bin"]
 
 
 @asynchronous

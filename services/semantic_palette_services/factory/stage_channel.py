@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -13,8 +14,11 @@ from grpc import aio
 
 from semantic_palette.credentials import Credentials
 from semantic_palette.errors import SemanticPaletteError
+from semantic_palette.grpc_conventions import STATUS_DETAILS_KEY
 from semantic_palette_services.factory.renewed_channel import RenewedChannel
 from semantic_palette_services.tracing import Attributes, Headers, outgoing_headers, traced
+
+logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 AnyAnswer = TypeVar("AnyAnswer", covariant=True)
@@ -29,7 +33,7 @@ class Method(Protocol[AnyAnswer]):
 
 
 class StageUnavailableError(SemanticPaletteError):
-    """A service that the factory needs gave up a call: it was stopped, or the call would take too long.
+    """A service that the factory needs gave up a call, or nobody answers there: it was stopped, or took too long.
 
     Another attempt, by this call's caller, may find another replica or a shorter queue.
     """
@@ -78,7 +82,8 @@ class StageChannel:
             read: turns the answer into the result.
 
         Raises:
-            StageUnavailableError: the service gave the call up, which is not for want of the caller's time.
+            StageUnavailableError: the service gave the call up, which is not for want of the caller's time, or could
+                not be reached.
             StageAnswerError: the answer is not what the contract promises.
             AioRpcError: the service answered with another status.
         """
@@ -91,7 +96,11 @@ class StageChannel:
             cancelled = error.code() is grpc.StatusCode.CANCELLED
             # Where the caller has longer than a call may take, only that limit has passed, or will.
             limited = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and left > self._timeout
-            if cancelled or limited:
+            # Our services say why in the trailers. What says nothing there comes from the connection, in words that
+            # name the addresses of replicas, which are not for callers.
+            away = error.code() is grpc.StatusCode.UNAVAILABLE and not _has_details(error)
+            if cancelled or limited or away:
+                logger.warning("%s gave up a call with %s: %s", self.address, error.code().name, error.details())
                 raise StageUnavailableError(self.address, error.code()) from error
             raise
         try:
@@ -106,3 +115,7 @@ class StageChannel:
     async def close(self) -> None:
         """Close the connections; calls in flight are cancelled."""
         await self.channel.close()
+
+
+def _has_details(error: aio.AioRpcError) -> bool:
+    return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())
