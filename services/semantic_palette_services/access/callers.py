@@ -48,3 +48,8 @@ ANYONE = Caller("anyone", frozenset(Scope), Quota("anyone"))
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=ANYONE)
 """The caller of the call that this task works for."""
+
+
+def quota_of_caller() -> Quota:
+    """What the caller of the call that this task works for may use."""
+    return current_caller.get().quota

@@ -16,7 +16,8 @@ from semantic_palette.v1 import factory_service_pb2 as pb
 from semantic_palette.v1.common_pb2 import LabelMap
 from semantic_palette.v1.factory_service_pb2_grpc import FactoryServiceServicer
 from semantic_palette_services import codecs, edit_codecs
-from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
+from semantic_palette_services.access.callers import quota_of_caller
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import EncodedImage, ImageFormat
 from semantic_palette_services.factory.jobs import (

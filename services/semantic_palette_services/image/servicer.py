@@ -6,9 +6,10 @@ from semantic_palette.priority import Priority
 from semantic_palette.v1 import image_service_pb2 as pb
 from semantic_palette.v1.image_service_pb2_grpc import ImageServiceServicer
 from semantic_palette_services import codecs
+from semantic_palette_services.access.callers import quota_of_caller
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.bundle_selection import BundleView
-from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.image.operation import ImageOperation, ImageOptions, ImageRequest
 from semantic_palette_services.image.style_cache import StyleReference

@@ -7,8 +7,9 @@ from semantic_palette.priority import Priority
 from semantic_palette.v1 import layout_service_pb2 as pb
 from semantic_palette.v1.layout_service_pb2_grpc import LayoutServiceServicer
 from semantic_palette_services import codecs, edit_codecs
+from semantic_palette_services.access.callers import quota_of_caller
 from semantic_palette_services.bundle_operations import BundleOperations
-from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.encoding import encode_labels
 from semantic_palette_services.layout.edit_operation import EditOperation, EditRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_services.call_context import quota_of_caller
+from semantic_palette_services.access.callers import quota_of_caller
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.limits import Limits, check_count
 from semantic_palette_services.openinference.catalogue import ExposedModel, ModelCatalogue

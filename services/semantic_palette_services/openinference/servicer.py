@@ -9,8 +9,9 @@ from typing import Protocol
 from grpc import aio
 
 from semantic_palette.manifest import TensorSpec
+from semantic_palette_services.access.callers import quota_of_caller
 from semantic_palette_services.access.errors import UnauthenticatedError
-from semantic_palette_services.call_context import Context, deadline_of, quota_of_caller
+from semantic_palette_services.call_context import Context, deadline_of
 from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.factory.maker import SERVICE_VERSION
 from semantic_palette_services.limits import Limits
