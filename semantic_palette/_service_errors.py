@@ -170,6 +170,8 @@ def service_error(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
         hint = pushback(error)
         seconds = None if hint is None or hint.forbids_retry else hint.seconds
         return OverloadedError(details, code=code, address=address, reason=reason, retry_after=seconds)
+    if code == grpc.StatusCode.UNIMPLEMENTED:  # gRPC's own words would be "Method not found!"
+        details = "the service that this needs is not served there; `semantic-palette status` shows which are"
     return _BY_CODE.get(code, ServiceError)(details, code=code, address=address, reason=reason)
 
 

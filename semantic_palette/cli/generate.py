@@ -92,7 +92,7 @@ def generate(
     bounds = {option: parse_shares(option, values or ()) for option, values in given.items()}
     if palettes is not None and any(bounds.values()):
         used = ", ".join(option for option, shares in bounds.items() if shares)
-        raise InvalidInputError("--palettes", str(palettes), f"{used} bound palettes that are drawn, not given ones")
+        raise InvalidInputError("--palettes", str(palettes), f"{used} would bind drawn palettes, not given ones")
 
     from semantic_palette.cli._run import Target
     from semantic_palette.writers.folder import PairFolder

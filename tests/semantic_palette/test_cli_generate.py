@@ -173,7 +173,7 @@ class TestBadInput:
     def test_palettes_and_constraints_exclude_each_other(self, fakes, tmp_path, capsys):
         palettes = palettes_file(tmp_path, [{"sky": 1}])
         assert generate(tmp_path / "out", "--count", 1, "--palettes", palettes, "--min", "sky=0.1") == 2
-        assert_one_error_line(capsys, "--min bound palettes that are drawn")
+        assert_one_error_line(capsys, "--min would bind drawn palettes")
 
     @pytest.mark.parametrize(
         "options", [["--count", "0"], ["--seed", "-1"], ["--adherence", "perfect"], ["--palettes", "nothing.json"], []]

@@ -76,9 +76,14 @@ def test_the_health_port_tells_the_status_without_certificate_and_token(
 def test_status_without_a_token_says_what_it_needs(secured: tuple[str, Pki, Path], run: Run) -> None:
     address, pki, _ = secured
     certificate, key = pki.issue("carol", "carol@example.org")
-    code, out, _ = run("status", "--address", address, "--ca", pki.ca, "--certificate", certificate, "--key", key)
+    options = ["--address", address, "--ca", pki.ca, "--certificate", certificate, "--key", key]
+    code, out, _ = run("status", *options)
     assert code == 0
     assert "authorization: Bearer" in out
+    code, out, _ = run("status", *options, "--json")
+    report = json.loads(out)
+    assert report["bundle"] == {}
+    assert "authorization: Bearer" in report["problem"]
 
 
 def test_a_token_is_not_sent_in_plaintext_to_another_machine(run: Run, secured: tuple[str, Pki, Path]) -> None:

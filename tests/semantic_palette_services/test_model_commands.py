@@ -76,6 +76,15 @@ def test_what_cannot_be_is_told_and_changes_nothing(server: RunningServer, model
     assert "tiny/1  active, default" in models("list")
 
 
+def test_the_public_port_is_told_from_the_admin_port(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    options = ["--address", server.address, "--token-file", str(tmp_path / "token")]
+    assert run_command(["models", "list", *options]) == 1
+    assert "not served there" in capsys.readouterr().err
+
+
 def test_without_a_server_the_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["models", "list", "--address", "127.0.0.1:1", "--timeout", "5"]) != 0
     assert "127.0.0.1:1" in capsys.readouterr().err

@@ -24,8 +24,8 @@ class ServerStatus:
     Attributes:
         address: the address.
         services: "SERVING", "NOT_SERVING", "not here", or the gRPC status of the failure, by service.
-        bundle: facts about the bundle; empty where no palette service answers.
-        problem: why nothing is known of a service; None where something is known of all.
+        bundle: facts about the bundle; empty where no palette service tells them.
+        problem: why nothing is known of a service, or of the bundle; None where all is known that there is.
     """
 
     address: str
@@ -70,7 +70,15 @@ async def read_status(address: str, timeout: float, credentials: Credentials) ->
             except aio.AioRpcError as error:
                 services[service] = error.code().name
                 problem = error.details() or problem
-        bundle = await _bundle(channel, credentials, timeout) if services["palette"] == "SERVING" else {}
+        bundle: dict[str, str] = {}
+        if services["palette"] == "SERVING":
+            try:
+                bundle = await _bundle(channel, credentials, timeout)
+            except aio.AioRpcError as error:
+                # Health, which needs no token, has said what there is to say about the services.
+                if error.code() not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                    raise
+                problem = error.details() or error.code().name
     return ServerStatus(address, services, bundle, problem)
 
 
@@ -91,12 +99,9 @@ async def _bundle(channel: aio.Channel, credentials: Credentials, timeout: float
     try:
         response = await stub.GetLabelSpace(palette_service_pb2.GetLabelSpaceRequest(), timeout=timeout)
     except aio.AioRpcError as error:
-        # Health, which needs no token and has a port of its own, has said what there is to say about the services.
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # the health port tells of services that are elsewhere
             return {}
-        if error.code() not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            raise
-        return {"bundle": error.details() or error.code().name}
+        raise
     return {
         "bundle": f"{response.bundle.name}/{response.bundle.version}",
         "digest": response.bundle.digest,
