@@ -20,7 +20,7 @@ protoc = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --grpc_p
 stubs = $(call protoc,$(1),semantic_palette/v1) && $(call protoc,$(1)/services,$(OPEN_INFERENCE))
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo up test fuzz soak lint lint-python lint-protos lint-deploy format proto metrics train export bench gpu-check images clean help
+.PHONY: setup demo up test fuzz soak lint lint-python lint-protos lint-deploy format proto metrics settings train export bench gpu-check images clean help
 
 setup: $(READY) ## make .venv with the semantic-palette command; TORCH_INDEX=URL chooses the torch build, PYTHON= the interpreter
 
@@ -49,6 +49,9 @@ proto: $(READY) ## generate the Python code of protos/
 
 metrics: $(READY) ## write docs/metrics.md from the registry of a server
 	mkdir -p build && $(BIN)/python scripts/metrics_page.py > build/metrics.md && mv build/metrics.md docs/metrics.md
+
+settings: $(READY) ## write docs/settings.md from the settings of a server
+	mkdir -p build && $(BIN)/python scripts/settings_page.py > build/settings.md && mv build/settings.md docs/settings.md
 
 train: $(READY) ## train RECIPE= (default fast/camvid-cpu) into runs/
 	$(BIN)/semantic-palette train --recipe $(RECIPE) $(ARGS)

@@ -27,6 +27,7 @@ TARGETS = [
     "format",
     "proto",
     "metrics",
+    "settings",
     "train",
     "export",
     "bench",

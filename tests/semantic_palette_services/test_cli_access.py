@@ -119,9 +119,11 @@ def test_a_server_that_is_open_to_a_network_says_so(
 ) -> None:
     write_tokens(tmp_path / "tokens.json")
     given = [str(tmp_path / option) if option.endswith(".json") else option for option in options]
-    environment = {"SEMANTIC_PALETTE_ALLOW_PLAINTEXT_TOKENS": "true"}
+    environment = {"SEMANTIC_PALETTE_ALLOW_PLAINTEXT_TOKENS": "true", "SEMANTIC_PALETTE_AUTH_TOKEN": "misspelt"}
     with serving_in_process(
         tiny_root, "--services", "palette", "--host", "0.0.0.0", *given, environment=environment
     ) as server:
         warned = any("anyone who reaches it may call" in line for line in server.log)
+        misspelt = [line for line in server.log if "SEMANTIC_PALETTE_AUTH_TOKEN is set" in line]
     assert warned == open_to_anyone
+    assert misspelt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semantic_palette.errors import InvalidInputError
-from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings, read_settings
+from semantic_palette_services.server.settings import SERVICE_NAMES, ServerSettings, read_settings, unknown_variables
 
 
 def test_everything_is_served_by_default() -> None:
@@ -21,6 +21,12 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.services == ("palette", "layout")
     assert settings.models == ("layout", "layout_scores", "editor")
     assert settings.bundle == "streets"
+
+
+def test_variables_that_are_no_settings_are_named() -> None:
+    wrong = ["SEMANTIC_PALETTE_AUTH_TOKEN", "SEMANTIC_PALETTE_TLS"]
+    right = ["SEMANTIC_PALETTE_AUTH_TOKENS", "semantic_palette_port", "SEMANTIC_PALETTE_CLIENT_CA", "HOME"]
+    assert unknown_variables([*wrong, *right]) == wrong
 
 
 def test_a_factory_needs_every_stage_here_or_elsewhere() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 
 from semantic_palette.grpc_conventions import is_loopback
 from semantic_palette_services.server.lifecycle import RunningServer, run_server
-from semantic_palette_services.server.settings import ServerSettings
+from semantic_palette_services.server.settings import ServerSettings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def _announce(settings: ServerSettings, server: RunningServer) -> None:
     for held in server.bundles.held if server.bundles is not None else ():
         bundle = held.bundle
         logger.info("bundle %s/%s, digest %s: %s", bundle.name, bundle.version, bundle.digest, held.state)
+    for name in unknown_variables(os.environ):
+        logger.warning("%s is set, but there is no such setting", name)
     if settings.tls_client_ca is None and settings.auth_tokens is None and not is_loopback(settings.host):
         logger.warning("%s: anyone who reaches it may call; see auth_tokens and tls_client_ca", server.address)
     if server.admin_address is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -16,6 +17,9 @@ from semantic_palette_services.server.security_settings import ENVIRONMENT_PREFI
 
 ServiceName: TypeAlias = Literal["palette", "layout", "image", "factory", "openinference"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
+
+_NOT_OURS = tuple(f"{ENVIRONMENT_PREFIX}{name}" for name in ("CLIENT_", "DATA", "CACHE"))
+"""What variables of clients and of training begin with."""
 
 
 class ServerSettings(SecuritySettings):
@@ -181,6 +185,16 @@ def read_settings(**given: Any) -> ServerSettings:
         return ServerSettings(**given)
     except ValidationError as error:
         raise _invalid_input(error) from error
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Names of environment variables that look like settings and are none, as where one is misspelt."""
+    known = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in ServerSettings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known and not name.startswith(_NOT_OURS)
+    )
 
 
 def _invalid_input(error: ValidationError) -> InvalidInputError:
