@@ -21,6 +21,8 @@ import json
 import os
 import platform
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from peers.litserve import LitServe
 from peers.mlserver import MLServer
 from peers.ours import SemanticPalette
 from peers.plot import chart
+from peers.process import busy_seconds
 from peers.ray_serve import RayServe
 from peers.running import Running, running
 from peers.summary import tables
@@ -65,6 +68,7 @@ class Plan:
 async def measure_round(server: Running, plan: Plan, number: int) -> dict[str, Any]:
     """Saturation, then every level; 70 %, whose p99 is what matters, takes twice as long."""
     deadline, seed = server.task.deadline, plan.seed + 100 * number
+    busy, own, client, started = busy_seconds(), server.tree.cpu_seconds(), time.process_time(), time.monotonic()
     found = await find_saturation(
         lambda rate: server.load(rate, 0.6 * plan.seconds, seed, deadline=deadline),
         start=plan.first_rate,
@@ -81,8 +85,15 @@ async def measure_round(server: Running, plan: Plan, number: int) -> dict[str, A
         answered = max(1, report.statuses.get("OK", 0))
         cpu = (server.tree.cpu_seconds() - before) / answered
         levels[f"{level:.0%}"] = report.to_json() | {"rate": level * found.rate, "cpu_seconds_per_call": cpu}
+    others = busy_seconds() - busy - (server.tree.cpu_seconds() - own) - (time.process_time() - client)
     steps = [{"rate": rate, "goodput": report.goodput} for rate, report in found.steps]
-    return {"saturation": found.rate, "search": steps, "levels": levels, "ready_seconds": server.ready_seconds}
+    return {
+        "saturation": found.rate,
+        "search": steps,
+        "levels": levels,
+        "ready_seconds": server.ready_seconds,
+        "cores_used_by_others": max(0.0, others) / (time.monotonic() - started),
+    }
 
 
 async def measure_once(server: Running, plan: Plan, saturation: float) -> dict[str, Any]:
@@ -114,8 +125,8 @@ async def measure_peer(peer: Peer, environment: Path, task: Task, plan: Plan, nu
         }
 
 
-def measure_all(peers: list[Peer], environments: Path, task: Task, plan: Plan) -> dict[str, Any]:
-    """Every round of every peer, peers in turn. One that fails is not tried again."""
+def measure_all(peers: list[Peer], environments: Path, task: Task, plan: Plan) -> Iterator[dict[str, Any]]:
+    """Every round of every peer, peers in turn; yields what there is after each. One that fails is not tried again."""
     results: dict[str, Any] = {
         peer.name: {"settings": dict(peer.settings), "rounds": [], "failure": None} for peer in peers
     }
@@ -131,16 +142,16 @@ def measure_all(peers: list[Peer], environments: Path, task: Task, plan: Plan) -
             except (PeerError, OSError) as error:
                 result["failure"] = f"{type(error).__name__}: {error}"
                 say(f"  {result['failure']}")
-                continue
-            result["rounds"].append(measured["round"])
-            result.update(measured.get("once", {}))
-            say("  " + describe(measured["round"]))
-    return results
+            else:
+                result["rounds"].append(measured["round"])
+                result.update(measured.get("once", {}))
+                say("  " + describe(measured["round"]))
+            yield results
 
 
 def describe(measured: dict[str, Any]) -> str:
     """One line for people."""
-    parts = [f"saturation {measured['saturation']:.1f}/s"]
+    parts = [f"others used {measured['cores_used_by_others']:.2f} cores", f"saturation {measured['saturation']:.1f}/s"]
     for name, level in measured["levels"].items():
         latency = level["latency"] or {"p50": float("nan"), "p99": float("nan")}
         times = f"p50 {1e3 * latency['p50']:.0f} p99 {1e3 * latency['p99']:.0f} ms"
@@ -209,10 +220,10 @@ def main() -> None:
         return
     plan = Plan(arguments.rounds, arguments.seconds, arguments.seed, arguments.first_rate, arguments.work)
     task = make_task(arguments.model_store, arguments.bundle, arguments.threads, arguments.deadline)
+    result: dict[str, Any] = {}
     begun, load_before = datetime.datetime.now(datetime.UTC), os.getloadavg()
-    results = measure_all(peers, environments, task, plan)
-    text = json.dumps(
-        {
+    for results in measure_all(peers, environments, task, plan):
+        result = {
             "date": begun.date().isoformat(),
             "minutes": round((datetime.datetime.now(datetime.UTC) - begun).total_seconds() / 60, 1),
             "machine": machine(),
@@ -222,13 +233,11 @@ def main() -> None:
             "level_seconds": arguments.seconds,
             "load_average": {"begin": load_before, "end": os.getloadavg()},
             "servers": results,
-        },
-        indent=1,
-    )
+        }
+        if arguments.out is not None:  # after every peer, so that a run that is stopped leaves what it has
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.out is None:
-        print(text)
-    else:
-        arguments.out.write_text(text + "\n")
+        print(json.dumps(result, indent=1))
 
 
 def summarise_result(result: dict[str, Any], plot: Path | None) -> None:

@@ -82,6 +82,13 @@ class ProcessTree:
                 continue
 
 
+def busy_seconds() -> float:
+    """Processor time that the whole machine has used since it started."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
 def _clean_environment() -> dict[str, str]:
     """This process's environment without what belongs to its Python."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}

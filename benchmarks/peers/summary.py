@@ -55,9 +55,11 @@ def _cost(servers: dict[str, Any]) -> str:
     for name, server in servers.items():
         cpu = over_rounds(server, lambda measured: 1e3 * measured["levels"]["70%"]["cpu_seconds_per_call"])
         ready = over_rounds(server, lambda measured: measured["ready_seconds"])
+        others = ", ".join(f"{measured['cores_used_by_others']:.1f}" for measured in server["rounds"])
         memory, idle = server["memory_bytes"] / 1e6, 100 * server["idle_cpu"]
-        rows.append([name, f"{memory:.0f}", f"{idle:.2f} %", f"{cpu:.1f}", f"{ready:.1f}"])
+        rows.append([name, f"{memory:.0f}", f"{idle:.2f} %", f"{cpu:.1f}", f"{ready:.1f}", others])
     head = ["server", "memory (MB, PSS)", "idle CPU, of a core", "CPU a call at 70 % (ms)", "ready after (s)"]
+    head.append("cores that other processes used, by round")
     return _table(head, rows)
 
 

@@ -156,7 +156,8 @@ def server(saturation: float, p99: float) -> dict[str, object]:
     levels = dict.fromkeys(("30%", "70%", "100%", "150%"), level)
     calm = {"statuses": {"OK": 9}, "cancelled": 0, "poison": {}}
     return {
-        "rounds": [{"saturation": saturation, "levels": levels, "ready_seconds": 1.0}] * 2,
+        "rounds": [{"saturation": saturation, "levels": levels, "ready_seconds": 1.0, "cores_used_by_others": 0.25}]
+        * 2,
         "failure": None,
         "memory_bytes": 1_000_000,
         "idle_cpu": 0.001,
