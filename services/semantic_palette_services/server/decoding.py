@@ -1,4 +1,4 @@
-"""Bytes that are no message of the type that an RPC takes are bad input like any other.
+"""Bytes that are no message of the type that an RPC takes are bad input like any other; so are too many fields.
 
 gRPC itself answers UNKNOWN with the text of the exception, which says neither whose fault it is nor what is allowed.
 """
@@ -16,6 +16,7 @@ from grpc import aio
 from semantic_palette.errors import InvalidInputError
 from semantic_palette_services.call_context import Context
 from semantic_palette_services.server.errors import abort, status_of
+from semantic_palette_services.server.field_count import MAX_FIELDS, has_too_many_fields
 
 Behaviour: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
@@ -28,9 +29,10 @@ _STREAMS_OF_OURS = "/inference."
 
 @dataclass(frozen=True, slots=True)
 class _Undecodable:
-    """Stands for a request that cannot be read."""
+    """Stands for a request that cannot be read, or shall not be."""
 
-    num_bytes: int
+    given: str
+    allowed: str
 
 
 class DecodingInterceptor(aio.ServerInterceptor):
@@ -65,20 +67,25 @@ def decoded(request: Request) -> Request:
     """A request as it is.
 
     Raises:
-        InvalidInputError: it is no message.
+        InvalidInputError: it is no message, or one of too many fields.
     """
     if isinstance(request, _Undecodable):
-        allowed = "a serialized message of the type that the method takes is allowed"
-        raise InvalidInputError("request", f"{request.num_bytes} bytes", allowed)
+        raise InvalidInputError("request", request.given, request.allowed)
     return request
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    kind = deserialize(b"").DESCRIPTOR
+
     def read(data: bytes) -> Any:
+        if has_too_many_fields(data, kind):
+            given = f"a message of {len(data)} bytes with more than {MAX_FIELDS} fields"
+            return _Undecodable(given, f"at most {MAX_FIELDS} fields are allowed")
         try:
             return deserialize(data)
         except DecodeError:
-            return _Undecodable(len(data))
+            allowed = "a serialized message of the type that the method takes is allowed"
+            return _Undecodable(f"{len(data)} bytes", allowed)
 
     return read
 
