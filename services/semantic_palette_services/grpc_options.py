@@ -7,14 +7,20 @@ import json
 from semantic_palette.grpc_conventions import CONNECTION_OPTIONS, MAX_MESSAGE_BYTES
 
 # A burst beyond gRPC's default of pending requests is answered CANCELLED, which tells a client nothing. The bounded
-# queues of the models refuse far earlier, with a status that says when to come back.
-_MAX_PENDING_REQUESTS = 1_000_000
+# queues of the models refuse far earlier, with a status that says when to come back. Not any number: each takes some
+# 16 KiB, whoever sends it.
+_MAX_PENDING_REQUESTS = 1 << 14
+# Beyond that the calls of a connection wait at the client.
+_MAX_CALLS_OF_CONNECTION = 1 << 13
+# Identity. A compressed message of a few bytes stands for one as large as the limit; images and layouts are compressed
+# already.
+_COMPRESSION_ALGORITHMS = 1
 
 
 def server_options(
     max_connection_age_seconds: float, max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> list[tuple[str, int]]:
-    """Options of the public server.
+    """Options of a server.
 
     Args:
         max_connection_age_seconds: connections are closed kindly after this time (calls on them finish), so that
@@ -25,6 +31,8 @@ def server_options(
         *(dict(CONNECTION_OPTIONS) | {"grpc.max_receive_message_length": max_message_bytes}).items(),
         ("grpc.server.max_pending_requests", _MAX_PENDING_REQUESTS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_REQUESTS),
+        ("grpc.max_concurrent_streams", _MAX_CALLS_OF_CONNECTION),
+        ("grpc.compression_enabled_algorithms_bitset", _COMPRESSION_ALGORITHMS),
         # Two servers on one port would share it silently, by connection; a second one should fail instead.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -28,6 +28,7 @@ from semantic_palette_services.models.servicer import ModelServicer
 from semantic_palette_services.server.composition import SERVICE_FULL_NAMES, Services
 from semantic_palette_services.server.decoding import DecodingInterceptor
 from semantic_palette_services.server.health import HEALTH_SERVICE, Health
+from semantic_palette_services.server.health_interceptor import HealthInterceptor
 from semantic_palette_services.server.interceptor import CallInterceptor
 from semantic_palette_services.server.metrics import Metrics
 from semantic_palette_services.server.metrics_port import MetricsPort
@@ -40,6 +41,15 @@ _FAREWELL_SECONDS = 0.5
 
 
 _MAX_ADMIN_CALLS = 16
+_MAX_ADMIN_MESSAGE_BYTES = 1 << 16
+_MAX_HEALTH_MESSAGE_BYTES = 1 << 12
+
+
+def _most_open_calls(limit: int) -> int:
+    """Calls that gRPC lets in where our own limit is ``limit``: more, so that a burst meets ours, which says when to
+    come back; not any number, because ours does not see calls that send no request.
+    """
+    return 4 * limit + 1024
 
 
 class ListenError(SemanticPaletteError):
@@ -56,7 +66,11 @@ def open_metrics_port(settings: ServerSettings, metrics: Metrics, stack: AsyncEx
 
 async def open_health_port(settings: ServerSettings, health: Health, stack: AsyncExitStack) -> int:
     """Open the health port, NOT_SERVING as long as health says so; returns its number."""
-    server = aio.server(interceptors=(DecodingInterceptor(),), options=server_options(max_connection_age_seconds=0.0))
+    server = aio.server(
+        interceptors=(HealthInterceptor(), DecodingInterceptor()),
+        options=server_options(max_connection_age_seconds=0.0, max_message_bytes=_MAX_HEALTH_MESSAGE_BYTES),
+        maximum_concurrent_rpcs=_most_open_calls(0),
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = _listen(server, "health_port", settings.host, settings.health_port)
     await server.start()
@@ -75,8 +89,12 @@ async def open_public_port(
 ) -> str:
     """Open the public port, or the unix socket, and serve on it; returns its gRPC target. Leaving the stack drains."""
     age = settings.max_connection_age if socket is None else 0.0
-    interceptors = (*security.interceptors(Scope.GENERATE), interceptor, DecodingInterceptor())
-    server = aio.server(interceptors=interceptors, options=server_options(age, settings.max_message_bytes))
+    interceptors = (HealthInterceptor(), *security.interceptors(Scope.GENERATE), interceptor, DecodingInterceptor())
+    server = aio.server(
+        interceptors=interceptors,
+        options=server_options(age, settings.max_message_bytes),
+        maximum_concurrent_rpcs=_most_open_calls(settings.max_calls),
+    )
     services.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
@@ -125,7 +143,12 @@ async def open_admin_port(
         CallInterceptor(metrics, _MAX_ADMIN_CALLS),
         DecodingInterceptor(),
     )
-    server = aio.server(interceptors=interceptors, options=server_options(max_connection_age_seconds=0.0))
+    server = aio.server(
+        interceptors=interceptors,
+        # Connections end here as well, so that those of a certificate whose CA was replaced do.
+        options=server_options(settings.max_connection_age, _MAX_ADMIN_MESSAGE_BYTES),
+        maximum_concurrent_rpcs=_most_open_calls(_MAX_ADMIN_CALLS),
+    )
     status_service_pb2_grpc.add_StatusServiceServicer_to_server(status, server)  # type: ignore[no-untyped-call]
     names = [status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name, reflection.SERVICE_NAME]
     if models is not None:
