@@ -492,6 +492,62 @@ def test_only_the_item_that_fails_alone_gets_the_error() -> None:
     serve(test)
 
 
+def test_a_device_that_is_given_up_while_a_batch_fails_strands_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(bench: Bench) -> None:
+        source = bench.batcher._source
+        post = source._post
+
+        def post_and_give_up(callback: Callable[..., None], *args: object) -> None:
+            post(callback, *args)
+            if callback == bench.batcher.batch_failed:
+                end = threading.Thread(target=source.abandon, args=(EngineDiedError("test", "no answer"),))
+                end.start()
+                end.join(0.1)
+
+        monkeypatch.setattr(source, "_post", post_and_give_up)
+        ends = await asyncio.gather(bench.submit(1.0), bench.submit(POISON), return_exceptions=True)
+        # The poison fails with the engine or alone, whichever comes first; the other may have been answered before.
+        assert isinstance(ends[0], np.ndarray | EngineDiedError)
+        assert isinstance(ends[1], InferenceError | EngineDiedError)
+
+    serve(test)
+
+
+def test_a_thread_that_is_given_up_before_it_has_begun_takes_nothing_from_its_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(bench: Bench) -> None:
+        source, held, go_on = bench.batcher._source, threading.Event(), threading.Event()
+        run_turn, late = source.run_turn, iter([True])
+
+        def run_late(lead: Priority) -> None:
+            if next(late, False):
+                held.set()
+                go_on.wait(20)
+            run_turn(lead)
+            ended.release()
+
+        ended = threading.Semaphore(0)
+        monkeypatch.setattr(source, "run_turn", run_late)
+        first = bench.later(1.0)
+        await asyncio.to_thread(held.wait)
+        monkeypatch.setattr(bench.executor, "_hang_seconds", 0.0)
+        bench.executor.give_up_hung_turn()
+        with pytest.raises(EngineDiedError):
+            await first
+        bench.executor.restart()
+        bench.batcher.revive()
+        async with bench.engine.held(lambda: bench.submit(2.0)) as running:
+            waiting = bench.later(3.0)
+            await settle()
+            go_on.set()
+            await asyncio.to_thread(ended.acquire)
+            assert not waiting.done()
+        assert [answer.tolist() for answer in await asyncio.gather(running, waiting)] == [[3.0], [4.0]]
+
+    serve(test)
+
+
 def test_an_engine_that_answers_for_too_few_items_is_caught() -> None:
     async def test(bench: Bench) -> None:
         broken = Batcher(

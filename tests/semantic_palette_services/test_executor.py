@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -198,5 +200,50 @@ def test_a_source_whose_work_nobody_has_announced_yet_is_not_passed_over() -> No
         await busy
         await eventually(lambda: len(log) == 4)
         assert "".join(log) == "ibbb"
+
+    with_executor(test)
+
+
+def test_what_a_job_has_loaded_is_not_kept() -> None:
+    async def test(executor: DeviceExecutor) -> None:
+        loaded = await executor.run(set)
+        left = weakref.ref(loaded)
+        del loaded
+        await eventually(lambda: not gc.collect() and left() is None)
+
+    with_executor(test)
+
+
+def test_a_device_that_gets_no_thread_is_dead_until_it_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die() -> None:
+        raise SystemExit("out of stack")
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def test(executor: DeviceExecutor) -> None:
+        with pytest.raises(EngineDiedError):
+            await executor.run(die)
+        await eventually(lambda: not executor.healthy)
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="new thread"):
+            patch.setattr(threading.Thread, "start", refuse)
+            executor.restart()
+        assert not executor.healthy
+        executor.restart()
+        assert await executor.run(lambda: "alive") == "alive"
+
+    with_executor(test)
+
+
+def test_the_longer_a_device_is_down_the_later_callers_shall_come_back() -> None:
+    async def test(executor: DeviceExecutor) -> None:
+        executor.mark_down(0.01)
+        await asyncio.sleep(0.1)
+        executor.mark_down(0.02)
+        assert 0.1 <= executor.back_in_seconds < 30.0
+        executor.mark_down(31.0)
+        assert executor.back_in_seconds == 31.0
+        executor.mark_up()
+        assert executor.back_in_seconds == 1.0
 
     with_executor(test)

@@ -251,6 +251,20 @@ def test_a_device_that_hangs_while_it_drains_does_not_hold_the_drain_up() -> Non
     serve(test)
 
 
+def test_a_model_that_hangs_while_it_is_closed_fails_its_callers_and_is_closed() -> None:
+    async def test(bench: Bench) -> None:
+        layout, image = bench.models
+        hung = asyncio.create_task(layout.ask(HANGS))
+        await asyncio.to_thread(layout.hanging.wait)
+        await asyncio.wait_for(layout.batcher.close(), 20)
+        with pytest.raises(EngineDiedError):
+            await hung
+        await bench.until_up()
+        assert await image.ask(1.0) == 2.0
+
+    serve(test)
+
+
 def test_a_device_that_hangs_does_not_hold_up_its_end() -> None:
     async def main() -> None:
         executor, go = DeviceExecutor("test", 0.05), threading.Event()
@@ -282,7 +296,7 @@ async def unsupervised(hang_seconds: float) -> AsyncIterator[DeviceExecutor]:
 
 def test_loading_an_engine_may_take_longer_than_a_batch() -> None:
     async def main() -> None:
-        async with unsupervised(0.05) as executor:
+        async with unsupervised(0.5) as executor:
             go, started = threading.Event(), threading.Event()
 
             def load() -> bool:
@@ -291,7 +305,7 @@ def test_loading_an_engine_may_take_longer_than_a_batch() -> None:
 
             loading = asyncio.create_task(executor.run(load))
             await asyncio.to_thread(started.wait)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.6)
             executor.give_up_hung_turn()
             assert executor.healthy
             go.set()

@@ -169,6 +169,8 @@ class BatchSource:
         """Pull the batch that is due, run it and send the answers to the event loop."""
         now = self._loop.time()
         with self._lock:
+            if not self._executor.runs_here:  # given up before it began: what waits is for the next thread
+                return
             pull = self.queue.pull(now, lead, self._company)
             if pull is None:
                 return
@@ -252,10 +254,13 @@ class BatchSource:
 
         The retries are turns like any other, so that a poisoned batch does not keep other models from the device.
         """
-        if not self._end_turn(items):
-            return
-        self._post(self._replies.batch_failed, list(items), error, started, self._loop.time() - started)
+        seconds = self._loop.time() - started
+        # In one step: a device that is given up between the two would leave the items in a queue that nobody empties.
         with self._lock:
+            if self._running is not items:
+                return  # given up before; the items have been failed
+            self._running = []
+            self._post(self._replies.batch_failed, list(items), error, started, seconds)
             if len(items) > 1 and not self._closed:
                 for item in items:
                     item.suspect = True

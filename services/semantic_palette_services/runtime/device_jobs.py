@@ -50,6 +50,9 @@ class DeviceJobs:
         else:
             with suppress(InvalidStateError):  # it took too long: its caller was told so, and has gone
                 future.set_result(result)
+        finally:
+            if self._running is future:  # which would keep what the job has loaded
+                self._running = None
 
     def has_work(self, priority: Priority) -> bool:
         """See `WorkSource.has_work`."""
@@ -65,8 +68,8 @@ class DeviceJobs:
 
     def abandon(self, error: EngineDiedError) -> None:
         """See `WorkSource.abandon`."""
-        if self._running is not None:
-            _fail(self._running, error)
+        if (running := self._running) is not None:  # which ends at any time, in the device's thread
+            _fail(running, error)
         while self._queue:
             _, future = self._queue.popleft()
             if future.set_running_or_notify_cancel():

@@ -30,9 +30,10 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 DeathCause: TypeAlias = Literal["died", "hung"]
 
-# Loading an engine, checking and measuring it takes many runs, and now and then the compilation of a model.
-_JOB_RUNS = 20
+# A job loads engines or runs them a few times; loading may compile a model.
+_JOB_RUNS = 5
 _JOIN_SECONDS = 0.1
+_FIRST_BACK_IN, _LONGEST_BACK_IN = 1.0, 30.0
 
 
 class WorkSource(Protocol):
@@ -80,13 +81,13 @@ class DeviceExecutor:
 
     Attributes:
         tenants: the models that live on the device.
-        back_in_seconds: after what time to try again while it is down.
     """
 
     def __init__(self, name: str = "cpu", hang_seconds: float = 0.0) -> None:
         self.name = name
         self.tenants: set[Tenant] = set()
-        self.back_in_seconds = 1.0
+        self._back_in_seconds = _FIRST_BACK_IN
+        self._down_since: float | None = None
         self._hang_seconds = hang_seconds or math.inf
         self._condition = threading.Condition()
         self._order: TurnOrder[WorkSource] = TurnOrder()
@@ -111,6 +112,29 @@ class DeviceExecutor:
     def cause_of_death(self) -> DeathCause | None:
         """What became of the device's thread; None while it lives."""
         return None if self._death is None else self._cause
+
+    @property
+    def back_in_seconds(self) -> float:
+        """After what time callers should try again while it is down: the later, the longer that has been, because they
+        try only so often, and nobody knows how long loading the engines takes."""
+        down = 0.0 if self._down_since is None else time.monotonic() - self._down_since
+        return max(self._back_in_seconds, min(down, _LONGEST_BACK_IN))
+
+    def mark_down(self, back_in_seconds: float) -> None:
+        """Engines are down, and not back before so many seconds have passed."""
+        self._back_in_seconds = back_in_seconds
+        if self._down_since is None:
+            self._down_since = time.monotonic()
+
+    def mark_up(self) -> None:
+        """All engines are back."""
+        self._back_in_seconds = _FIRST_BACK_IN
+        self._down_since = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the calling thread is the device's, and not one that was given up."""
+        return self._death is None and threading.current_thread() is self._thread
 
     def on_trouble(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called, from any thread, when the device or an engine of a tenant dies."""
@@ -196,8 +220,8 @@ class DeviceExecutor:
         with self._condition:
             if self._death is None or self._closing:
                 return
+            self._thread = self._start_thread()  # first: where no thread can be had, the device stays dead
             self._death = None
-            self._thread = self._start_thread()
 
     async def close(self) -> None:
         """Stop the thread after the turn that is running; what still waits fails with EngineDiedError."""
@@ -277,8 +301,10 @@ class DeviceExecutor:
                 return  # it was given up before
             self._generation += 1
             self._death, self._cause = reason, cause
+            sources = set(self._sources)
+            if self._running is not None:  # it may have been unregistered, and wait for its turn to be over
+                sources.add(self._running)
             self._running = None
-            sources = list(self._sources)
             self._order.clear()
             closing = self._closing
             self._condition.notify_all()

@@ -96,6 +96,7 @@ class Supervisor:
             else:
                 break
         logger.warning("engines of device %s have been restarted", self._executor.name)
+        self._executor.mark_up()
         self._mended_at = self._loop.time()
         self._observer.device_changed("up")
 
@@ -103,7 +104,7 @@ class Supervisor:
         if self._failures >= FAILURES_TO_LOSE:
             self._observer.device_changed("lost")
         pause = min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE) if self._failures else 0.0
-        self._executor.back_in_seconds = max(pause, FIRST_PAUSE)
+        self._executor.mark_down(max(pause, FIRST_PAUSE))
         await asyncio.sleep(pause)
 
     async def _restart(self) -> None:

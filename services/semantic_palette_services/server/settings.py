@@ -56,7 +56,7 @@ class ServerSettings(SecuritySettings):
 
     engine_hang_seconds: float = Field(default=60.0, ge=0)
     """Longest that a batch may take before the engines count as hung and are restarted; 0 for any time. To load one may
-    take twenty times as long."""
+    take five times as long."""
 
     worker_threads: int = Field(default_factory=lambda: min(8, os.cpu_count() or 1), ge=1)
     """Threads for image codecs, exact budgets and rejection sampling."""
