@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from semantic_palette_services.runtime import batch_time
 from semantic_palette_services.runtime.batch_time import BatchTimeModel
 
 
@@ -48,6 +49,20 @@ def test_the_fit_follows_a_machine_that_becomes_slower() -> None:
     for index, size in enumerate(sizes):
         model.observe(int(size), (0.01 if index < 300 else 0.03) * float(size))
     assert model.predict(8) == pytest.approx(0.24, rel=0.05)
+
+
+def test_what_was_observed_long_ago_is_soon_outweighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = BatchTimeModel({1: 0.01, 8: 0.08})
+    for _ in range(50):
+        model.observe(1, 2.0)
+    assert not model.outdated
+    model.observe(1, 0.01)
+    assert model.predict(1) > 1.0
+    monkeypatch.setattr(batch_time, "STALE_SECONDS", -1.0)
+    assert model.outdated
+    for _ in range(4):
+        model.observe(1, 0.01)
+    assert model.predict(1) < 0.1
 
 
 def test_a_batch_may_grow_as_far_as_its_time_hardly_does() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recording_observer import RecordingObserver
 
 from semantic_palette.priority import Priority
-from semantic_palette_services.runtime import batch_source
+from semantic_palette_services.runtime import batch_time
 from semantic_palette_services.runtime.admission import QueueLimits
 from semantic_palette_services.runtime.batcher import Batcher
 from semantic_palette_services.runtime.errors import (
@@ -407,7 +407,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
 
 
 def test_an_estimate_that_is_wrong_does_not_refuse_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_source, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(batch_time, "STALE_SECONDS", 0.1)
 
     async def test(bench: Bench) -> None:
         async def call() -> float:

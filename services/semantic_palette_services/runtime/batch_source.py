@@ -29,9 +29,6 @@ COMPANY_SURCHARGE = 0.1
 # Expected waits are taken for so much longer where a deadline is at stake. Overload fills a queue with items that are
 # all expected just in time, and an answer that comes just too late was computed in vain.
 WAIT_SURCHARGE = 0.1
-# Once nothing has run for so long, an item is let try though its deadline seems too near. Estimates follow what runs:
-# one that a busy machine made too long would else refuse every call, and never be corrected.
-PROBE_SECONDS = 5.0
 
 
 class Replies(Protocol):
@@ -90,7 +87,6 @@ class BatchSource:
         self.queue = ItemQueue(max_batch_size)
         self._running: list[Item] = []
         self._running_until = 0.0
-        self._last_turn = self._loop.time()
         self._threads_inside = 0
         self._times = BatchTimes(measured_seconds)
         self._death: str | None = None
@@ -156,12 +152,11 @@ class BatchSource:
             times = self._times.of(item.bucket)
             # The wait has the batch that the item joins as it is now.
             own = times.predict(then) - (times.predict(now) if now else 0.0)
+            if times.outdated and not self._is_under_way(item.bucket):
+                # Predictions follow what runs: one that a busy machine made too long would else refuse every item, and
+                # never be corrected.
+                own = 0.0
         return (1.0 + WAIT_SURCHARGE) * self.expected_wait(item.priority, item) + own
-
-    def may_probe(self) -> bool:
-        """Whether estimates are so old, and the device so idle, that an item may try what they say is impossible."""
-        idle = not self._running and not len(self.queue)
-        return idle and self._loop.time() - self._last_turn >= PROBE_SECONDS
 
     # The work source, in the device's thread unless said otherwise.
 
@@ -175,7 +170,6 @@ class BatchSource:
             if pull is None:
                 return
             self._running = pull.batch
-            self._last_turn = now
             self._running_until = now + self._times.of(pull.key).predict(len(pull.batch))
         self._post(self._replies.pulled, pull.expired, now)
         if pull.batch:
@@ -205,6 +199,9 @@ class BatchSource:
             items = self._running + self.queue.clear()
             self._running = []
         self._post(self._replies.failed, items, [EngineDiedError(self._name, error.reason) for _ in items])
+
+    def _is_under_way(self, key: BucketKey) -> bool:
+        return self.queue.has(key) or any(item.bucket == key for item in self._running[:1])
 
     def _company(self, key: BucketKey, size: int) -> int:
         return self._times.of(key).affordable(size, self._max_batch_size, COMPANY_SURCHARGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,10 @@ from semantic_palette_services.runtime.item_queue import BucketKey, Signature, T
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
+# Once nothing was observed for so long, the past weighs as much as half a batch beside the next one: the machine may not
+# be as busy any more as it was then.
+STALE_SECONDS = 5.0
+STALE_WEIGHT = 0.5
 
 
 class BatchTimeModel:
@@ -23,16 +28,29 @@ class BatchTimeModel:
 
     def __init__(self, measured: Mapping[int, float] | None = None) -> None:
         self._weight = self._n = self._nn = self._t = self._nt = 0.0
+        self._observed = time.monotonic()
         for size, seconds in (measured or {}).items():
             self.observe(size, seconds)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether nothing was observed for a while, so that predictions may be far off."""
+        return self._outdated_at(time.monotonic())
+
     def observe(self, size: int, seconds: float) -> None:
         """Take in that a batch of ``size`` took ``seconds``."""
-        self._weight = self._weight * DECAY + 1.0
-        self._n = self._n * DECAY + size
-        self._nn = self._nn * DECAY + size * size
-        self._t = self._t * DECAY + seconds
-        self._nt = self._nt * DECAY + size * seconds
+        now, decay = time.monotonic(), DECAY
+        if self._weight and self._outdated_at(now - seconds):
+            decay = min(DECAY, STALE_WEIGHT / self._weight)
+        self._weight = self._weight * decay + 1.0
+        self._n = self._n * decay + size
+        self._nn = self._nn * decay + size * size
+        self._t = self._t * decay + seconds
+        self._nt = self._nt * decay + size * seconds
+        self._observed = now
+
+    def _outdated_at(self, now: float) -> bool:
+        return now - self._observed >= STALE_SECONDS
 
     def predict(self, size: int) -> float:
         """Expected seconds of a batch of ``size``; 0 before anything was observed, so that nothing is refused then."""

@@ -194,7 +194,7 @@ class Batcher:
             self._check_load(1, item.priority)
         if item.deadline is not None:
             needed, left = self._source.expected_seconds(item), item.deadline - item.enqueued
-            if left <= 0.0 or (needed > left and not self._source.may_probe()):
+            if left <= 0.0 or needed > left:
                 self._observer.shed(self.name, "deadline")
                 raise DeadlineUnmetError(self.name, needed, left)
 

@@ -134,6 +134,10 @@ class ItemQueue:
         """How many items of a priority wait."""
         return self._counts[priority]
 
+    def has(self, key: BucketKey) -> bool:
+        """Whether items of a bucket wait."""
+        return any(key in buckets for buckets in self._buckets.values())
+
     def add(self, item: Item) -> None:
         """Queue an item. O(log n) comparisons."""
         insort(self._buckets[item.priority].setdefault(item.bucket, []), (item.order, item))
