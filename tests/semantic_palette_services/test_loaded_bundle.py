@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,11 @@ from tiny_bundle import BASIC, FACES, POISON_CLASS, Tiny, write_tiny_bundle
 
 from semantic_palette.errors import BundleError, InvalidInputError
 from semantic_palette_services.bundle_selection import MissingOperationError
+from semantic_palette_services.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from semantic_palette_services.runtime.errors import DrainingError, InferenceError, ParityError
 from semantic_palette_services.runtime.executor import DeviceExecutor
 from semantic_palette_services.runtime.golden import Golden
+from semantic_palette_services.runtime.item_queue import Arrays
 from semantic_palette_services.runtime.loaded_bundle import LoadedBundle
 from semantic_palette_services.runtime.settings import RuntimeSettings
 from semantic_palette_services.runtime.store import BundleFiles, ModelStore
@@ -298,6 +302,46 @@ def test_models_that_do_not_reproduce_their_golden_outputs_are_not_served(
         with pytest.raises(ParityError, match=r"image: no engine .*\n.*psnr_db is"):
             async with loaded(BundleFiles(path, tiny_files.manifest, tiny_files.digest)):
                 pass
+
+    asyncio.run(main())
+
+
+def test_engines_that_are_loaded_again_have_run_at_every_size_before_they_answer(
+    tiny_files: BundleFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = OnnxRuntimeEngine.run
+
+    def noted_run(engine: OnnxRuntimeEngine, inputs: Arrays) -> dict[str, np.ndarray]:
+        sizes.append(len(inputs["palette"]))
+        return run(engine, inputs)
+
+    async def main() -> None:
+        async with loaded(tiny_files, models=("layout",)) as (bundle, _):
+            model = bundle.models["layout"]
+            best = replace(model.choice.best, seconds={1: 1.0, 4: 1.0})
+            model.choice = replace(model.choice, candidates=(best,))
+            assert model.max_batch_size == 4
+            monkeypatch.setattr(OnnxRuntimeEngine, "run", noted_run)
+            await model.reload()
+            assert set(sizes) == {1, 4}
+
+    asyncio.run(main())
+
+
+def test_engines_are_freed_outside_of_the_event_loop(tiny_files: BundleFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    close = OnnxRuntimeEngine.close
+
+    def noted_close(engine: OnnxRuntimeEngine) -> None:
+        threads.append(threading.current_thread())
+        close(engine)
+
+    async def main() -> None:
+        async with loaded(tiny_files):
+            monkeypatch.setattr(OnnxRuntimeEngine, "close", noted_close)
+        assert threads
+        assert threading.current_thread() not in threads
 
     asyncio.run(main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import AbstractContextManager
 from typing import Any
@@ -158,8 +159,13 @@ class ServedModel:
         if not self.batcher.engine_in_use:
             self._selection.close()
         selection = self._selection.load_again()
-        for engine in (selection.engine, selection.deterministic_engine):
-            engine.run(blank_batch(self.entry.inputs))
+        # At every size that is planned apart: the first batch that is answered shall take no longer than others.
+        for engine, size in (
+            (selection.engine, self.max_batch_size),
+            (selection.engine, 1),
+            (selection.deterministic_engine, 1),
+        ):
+            engine.run(blank_batch(self.entry.inputs, size))
         self._selection = selection
         if self._closed:
             selection.close()
@@ -170,7 +176,8 @@ class ServedModel:
         self._executor.tenants.discard(self)
         await self.batcher.close()
         if not self.batcher.engine_in_use:
-            self._selection.close()
+            # Large models take a tenth of a second to free, in which the libraries need no Python.
+            await asyncio.to_thread(self._selection.close)
 
 
 class ServedModels(dict[str, ServedModel]):

@@ -84,11 +84,10 @@ def check_sample(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]
         _check_array(spec, inputs[spec.name], spec.shape[1:], inputs[spec.name].shape)
 
 
-def blank_batch(specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
-    """Inputs of one sample, all zeros, with a batch axis; free axes have length 1."""
-    return {
-        spec.name: np.zeros([1 if isinstance(size, str) else size for size in spec.shape], spec.dtype) for spec in specs
-    }
+def blank_batch(specs: Sequence[TensorSpec], size: int = 1) -> dict[str, NDArray[Any]]:
+    """Inputs of ``size`` samples, all zeros, with a batch axis; other free axes have length 1."""
+    shapes = {spec.name: [1 if isinstance(axis, str) else axis for axis in spec.shape[1:]] for spec in specs}
+    return {spec.name: np.zeros([size, *shapes[spec.name]], spec.dtype) for spec in specs}
 
 
 def check_names(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]) -> None:
