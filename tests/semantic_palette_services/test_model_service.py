@@ -157,6 +157,16 @@ def raw_layout() -> common.LabelMap:
 
 
 @asynchronous
+async def test_a_retired_version_that_is_loaded_again_stays(store_root: Path, versions: dict[str, Tiny]) -> None:
+    async with administering(store_root, unload_delay=60.0) as (_, _, admin):
+        await admin.ActivateBundle(activate("2"))
+        assert (await states(admin))["tiny/1"] == pb.BUNDLE_STATE_RETIRED
+        await admin.LoadBundle(pb.LoadBundleRequest(name="tiny", version="1"))
+        await admin.LoadBundle(pb.LoadBundleRequest(name="tiny", version="2"))
+        assert await states(admin) == {"tiny/1": pb.BUNDLE_STATE_LOADED, "tiny/2": pb.BUNDLE_STATE_ACTIVE}
+
+
+@asynchronous
 async def test_rolling_back_twice_is_back_where_it_was(store_root: Path, versions: dict[str, Tiny]) -> None:
     async with administering(store_root) as (_, stubs, admin):
         async with failing(grpc.StatusCode.NOT_FOUND, "no version was active before"):
@@ -203,7 +213,7 @@ async def test_a_version_that_cannot_serve_changes_nothing(
             await admin.ActivateBundle(activate("2"))
         assert [p.pair.provenance.bundle.digest async for p in stream] == [old] * 60
         assert await version_of(stubs) == "1"
-        assert (await states(admin))["tiny/1"] == pb.BUNDLE_STATE_ACTIVE
+        assert await states(admin) == {"tiny/1": pb.BUNDLE_STATE_ACTIVE}
         assert sample(server, "semantic_palette_bundle_changes_total", action="activate", outcome="failed") == 1
         assert ModelStore(store_root).active_version("tiny") in ("1", None)
 

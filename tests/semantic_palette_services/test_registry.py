@@ -144,6 +144,24 @@ async def test_a_retired_version_that_is_activated_again_stays() -> None:
 
 
 @asynchronous
+async def test_a_retired_version_that_is_wanted_again_stays_until_it_is_unloaded() -> None:
+    old, new = Bundle("street", "1", "aa"), Bundle("street", "2", "bb")
+    registry = registry_of(old, new, unload_delay=0.05)
+    registry.activate(old)
+    with registry.lease(wanted()):
+        registry.activate(new)
+        registry.keep(old)
+    registry.activate(old)
+    registry.activate(new)
+    registry.keep(old)
+    registry.keep(new)
+    await asyncio.sleep(0.1)
+    assert [held.state for held in registry.held] == [BundleState.LOADED, BundleState.ACTIVE]
+    assert await registry.unload(wanted("street", "1")) == 0
+    assert (old.closed, new.closed) == (True, False)
+
+
+@asynchronous
 async def test_what_is_unloaded_is_closed_at_once_or_after_its_requests() -> None:
     old, new, faces = Bundle("street", "1", "aa"), Bundle("street", "2", "bb"), Bundle("faces", "1", "cc")
     registry = registry_of(old, new, faces, unload_delay=60)

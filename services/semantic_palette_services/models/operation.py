@@ -98,7 +98,7 @@ class ModelOperation:
         """
         _check_given(name=name, version=version)
         _check_digest(digest)
-        return await self._change("load", self._ensure_loaded(name, version, digest))
+        return await self._change("load", self._load_to_stay(name, version, digest))
 
     async def activate(self, name: str, version: str, digest: str = "", *, keep_previous: bool = False) -> Activation:
         """Give a version every new request for the bundle that pins no other; loads it first, if it is not loaded.
@@ -171,6 +171,11 @@ class ModelOperation:
             self._observer.change_ended(action, succeeded)
         return result
 
+    async def _load_to_stay(self, name: str, version: str, digest: str) -> Held[BundleOperations]:
+        bundle = (await self._ensure_loaded(name, version, digest)).bundle
+        self.bundles.keep(bundle)
+        return self._held(bundle.loaded.files)
+
     async def _ensure_loaded(self, name: str, version: str, digest: str) -> Held[BundleOperations]:
         started = time.perf_counter()
         try:
@@ -196,16 +201,19 @@ class ModelOperation:
         return held
 
     async def _activate(self, name: str, version: str, digest: str, keep_previous: bool) -> Activation:
-        held = await self._ensure_loaded(name, version, digest)
-        bundle = held.bundle
-        # Leased, so that a retired version is not unloaded while the store is written.
-        with self.bundles.lease(BundleSelection(name=name, digest=bundle.digest)):
-            try:
+        held_before = [held.bundle for held in self.bundles.held]
+        bundle = (await self._ensure_loaded(name, version, digest)).bundle
+        selection = _selection(bundle.loaded.files)
+        try:
+            # Leased, so that a retired version is not unloaded while the store is written.
+            with self.bundles.lease(selection):
                 await asyncio.to_thread(self._store.mark_active, bundle.loaded.files)
-            except OSError as error:
-                reason = f"the model store cannot note it as active: {error.strerror or error}"
-                raise BundleRejectedError(f"{name}/{version}", reason) from error
-            before = self.bundles.activate(bundle, keep_previous=keep_previous)
+                before = self.bundles.activate(bundle, keep_previous=keep_previous)
+        except OSError as error:
+            if bundle not in held_before:
+                await self.bundles.unload(selection)
+            reason = f"the model store cannot note it as active: {error.strerror or error}"
+            raise BundleRejectedError(f"{name}/{version}", reason) from error
         logger.info("bundle %s/%s, digest %s: active", name, version, bundle.digest)
         return Activation(self._held(bundle.loaded.files), None if before is None else before.version)
 

@@ -74,6 +74,13 @@ class BundleRegistry(Generic[AnyBundle]):
         self._entries.append(Entry(bundle))
         self._on_change(bundle, BundleState.LOADED)
 
+    def keep(self, bundle: AnyBundle) -> None:
+        """Let a held bundle stay until it is unloaded, even if it was retired."""
+        entry = next(entry for entry in self._entries if entry.bundle is bundle)
+        if entry.state is BundleState.RETIRED:
+            entry.stop_timer()
+            self._set_state(entry, BundleState.LOADED)
+
     @contextmanager
     def lease(self, selection: BundleSelection) -> Iterator[AnyBundle]:
         """The bundle that a request wants; it stays loaded within the block.
