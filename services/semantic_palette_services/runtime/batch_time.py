@@ -11,8 +11,8 @@ from semantic_palette_services.runtime.item_queue import BucketKey, Signature, T
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
-# Once nothing was observed for so long, the past weighs as much as half a batch beside the next one: the machine may not
-# be as busy any more as it was then.
+# Once nothing was observed for so long, the past weighs as much as half a batch beside the next one: the machine may
+# not be as busy any more as it was then.
 STALE_SECONDS = 5.0
 STALE_WEIGHT = 0.5
 
