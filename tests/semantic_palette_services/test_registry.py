@@ -118,10 +118,11 @@ async def test_a_version_goes_when_its_last_request_has_ended() -> None:
 @asynchronous
 async def test_a_retired_version_stays_while_requests_pin_it() -> None:
     old, new = Bundle("street", "1", "aa"), Bundle("street", "2", "bb")
-    registry = registry_of(old, new, unload_delay=0.3)
+    registry = registry_of(old, new, unload_delay=1.0)
     registry.activate(old)
     registry.activate(new)
-    for _ in range(10):
+    end = asyncio.get_running_loop().time() + 1.2
+    while asyncio.get_running_loop().time() < end:
         await asyncio.sleep(0.05)
         with registry.lease(wanted(digest="aa")) as found:
             assert found is old
