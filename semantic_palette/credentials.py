@@ -14,6 +14,10 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 _MAX_FILE_BYTES = 1 << 20
 
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
+"""gRPC asks the proxy that `http_proxy` in the environment names for this machine's own address as well: another
+machine's address, and calls would cross the network to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
@@ -74,6 +78,8 @@ class Credentials:
         """
         self.check(address)
         if not self.secure:
+            if stays_on_machine(address):
+                options = (*options, _NO_PROXY)
             return grpc.aio.insecure_channel(channel_target(address), options=options)
         tls = grpc.ssl_channel_credentials(
             _read("ca", self.ca), _read("key", self.key), _read("certificate", self.certificate)

@@ -57,5 +57,8 @@ def stays_on_machine(address: str) -> bool:
     if address.startswith(("unix:", "unix-abstract:")):
         return True
     scheme = next((scheme for scheme in _SCHEMES if address.startswith(scheme)), "")
-    hosts = address.removeprefix(scheme).rpartition("/")[2].split(",")
+    authority, _, path = address.removeprefix(scheme).rpartition("/")
+    if authority.strip("/"):
+        return False  # A name server of the address's choice says where the host is, were it localhost.
+    hosts = path.split(",")
     return all(is_loopback(host.rpartition(":")[0] or host) for host in hosts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import socket
 from pathlib import Path
 
+import grpc
 import pytest
 
 from semantic_palette.client import AsyncClient, Client, Credentials
@@ -63,6 +66,7 @@ def test_a_token_is_sent_to_this_machine(address: str) -> None:
         "127.0.0.1.example.org:1",
         "ipv4:127.0.0.1:1,10.0.0.1:2",
         "dns://127.0.0.1/palette:1",
+        "dns://192.0.2.1/localhost:1",
         "0.0.0.0:1",
         "passthrough:///palette:1",
         "dns:palette:1",
@@ -71,6 +75,22 @@ def test_a_token_is_sent_to_this_machine(address: str) -> None:
 )
 def test_other_machines_are_not_taken_for_this_one(address: str) -> None:
     assert not stays_on_machine(address)
+
+
+def test_a_token_for_this_machine_does_not_go_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call(address: str) -> grpc.StatusCode:
+        async with Credentials(token=TOKEN).open_channel(address) as channel:
+            return await channel.unary_unary("/a/b")(b"", timeout=5).code()  # type: ignore[no-any-return]
+
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy", "grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        proxy.setblocking(False)
+        assert asyncio.run(call(f"127.0.0.1:{nobody.getsockname()[1]}")) is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 def test_loopback_hosts() -> None:

@@ -117,3 +117,16 @@ async def test_an_admin_port_for_whose_scope_there_is_no_token_stops_the_start(t
     with pytest.raises(SecretFileError, match="no token has the scope admin"):
         async with run_server(local_settings(tiny_root, admin_port=0, auth_tokens=tokens)):
             pass
+
+
+def test_the_ca_of_all_callers_is_not_enough_at_the_admin_port() -> None:
+    given: dict[str, Any] = {
+        "tls_certificate": "a.pem",
+        "tls_key": "a.key",
+        "tls_client_ca": "ca.pem",
+        "admin_port": 50053,
+    }
+    with pytest.raises(InvalidInputError, match=r"^admin_client_ca: .*every caller is an administrator"):
+        read_settings(admin_client_ca="ca.pem", **given)
+    read_settings(admin_client_ca="ca.pem", auth_tokens="tokens.json", **given)
+    read_settings(admin_client_ca="admins.pem", **given)

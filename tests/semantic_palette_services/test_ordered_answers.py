@@ -14,10 +14,11 @@ from semantic_palette_services.openinference.ordered_answers import answer_in_or
 class Stream:
     """Both ends of a stream of numbers; a request is answered with its square once it is let go."""
 
-    def __init__(self, window: int = 4) -> None:
+    def __init__(self, window: int = 4, max_weight: int = 1000) -> None:
         self.requests: asyncio.Queue[int | None] = asyncio.Queue()
         self.stopping = asyncio.Event()
         self.window = window
+        self.max_weight = max_weight
         self.begun: list[int] = []
         self.written: list[int] = []
         self.go: dict[int, asyncio.Event] = {}
@@ -47,7 +48,9 @@ class Stream:
             read,  # type: ignore[arg-type]
             self.answer,
             self.write,
+            weigh=abs,
             window=self.window,
+            max_weight=self.max_weight,
             stopping=self.stopping,
         )
 
@@ -134,3 +137,17 @@ async def test_a_broken_answer_ends_the_stream_and_leaves_nothing_running() -> N
     with pytest.raises(RuntimeError, match="1"):
         await asyncio.wait_for(stream.run(), 5)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@asynchronous
+async def test_no_more_is_read_while_what_is_answered_weighs_too_much() -> None:
+    stream = Stream(max_weight=100)
+    running = asyncio.create_task(stream.run())
+    stream.ask(60, 50, 1, 2, None)
+    await eventually(lambda: stream.begun == [60, 50])
+    await asyncio.sleep(0.02)
+    assert stream.begun == [60, 50]
+    stream.let_go(60)
+    await eventually(lambda: stream.begun == [60, 50, 1, 2])
+    stream.let_go(50, 1, 2)
+    assert await asyncio.wait_for(running, 5)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from grpc import aio
 
+from semantic_palette.grpc_conventions import MAX_MESSAGE_BYTES
 from semantic_palette.manifest import TensorSpec
 from semantic_palette_services.access.callers import quota_of_caller
 from semantic_palette_services.access.errors import UnauthenticatedError
@@ -142,9 +143,17 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             return await self._infer_or_explain(request, deadline)
 
         with quota_of_caller().stream():
-            window = self._stream_window
-            if not await answer_in_order(read, answer, context.write, window=window, stopping=self._stopping):
-                raise DrainingError("server")
+            ended = await answer_in_order(
+                read,
+                answer,
+                context.write,
+                weigh=pb.ModelInferRequest.ByteSize,
+                window=self._stream_window,
+                max_weight=MAX_MESSAGE_BYTES,
+                stopping=self._stopping,
+            )
+        if not ended:
+            raise DrainingError("server")
 
     async def _infer_or_explain(
         self, request: pb.ModelInferRequest, deadline: float | None

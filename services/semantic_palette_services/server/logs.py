@@ -29,7 +29,8 @@ class JsonFormatter(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        # ASCII alone, because readers of lines take more than line feeds for the end of one.
+        return json.dumps(entry)
 
 
 def configure_logging(level: str) -> None:

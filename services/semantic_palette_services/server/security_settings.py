@@ -90,6 +90,11 @@ class SecuritySettings(BaseSettings):
             raise InvalidInputError(
                 "admin_client_ca", str(self.admin_client_ca), "it needs tls_certificate and tls_key"
             )
+        if self.admin_port is not None and self.auth_tokens is None and self.admin_client_ca == self.tls_client_ca:
+            needed = (
+                "every caller is an administrator where tls_client_ca is the same: another is needed, or auth_tokens"
+            )
+            raise InvalidInputError("admin_client_ca", str(self.admin_client_ca), needed)
         return self
 
     @model_validator(mode="after")
