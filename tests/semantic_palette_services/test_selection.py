@@ -15,7 +15,7 @@ from tiny_bundle import EDITING, write_tiny_bundle
 
 from semantic_palette.errors import BundleError
 from semantic_palette.manifest import ModelEntry
-from semantic_palette_services.runtime import selection
+from semantic_palette_services.runtime import engine_probe, selection
 from semantic_palette_services.runtime.engines.registry import EngineKind
 from semantic_palette_services.runtime.errors import EngineLoadError, EngineUnavailableError, ParityError
 from semantic_palette_services.runtime.golden import Golden
@@ -185,8 +185,8 @@ def test_a_pinned_engine_that_cannot_load_says_why(script: Script, tiny_files: B
 def test_a_slow_engine_is_held_against_fewer_samples_and_says_so(
     script: Script, tiny_files: BundleFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "PARITY_SECONDS", 0.03)
-    monkeypatch.setattr(selection, "TIMING_SECONDS", 0.0)
+    monkeypatch.setattr(engine_probe, "PARITY_SECONDS", 0.03)
+    monkeypatch.setattr(engine_probe, "TIMING_SECONDS", 0.0)
     script.engine("slow", seconds=(0.02, 0.0))
     choice = script.select(tiny_files).choice
     assert "8 golden samples: equal_pixels 1," in choice.candidates[0].reason
