@@ -20,11 +20,12 @@ from semantic_palette.v1 import layout_service_pb2 as layout
 from semantic_palette.v1 import palette_service_pb2 as palette
 from semantic_palette_services.bundle_selection import BundleSelection
 from semantic_palette_services.encoding import ImageEncoding, ImageFormat
+from semantic_palette_services.factory import stage_channel
 from semantic_palette_services.factory.remote_stages import RemoteImageStage, RemotePaletteStage
 from semantic_palette_services.factory.stage_channel import StageAnswerError, StageChannel, StageUnavailableError
 from semantic_palette_services.factory.stages import ImageTask, PinnedBundle
 from semantic_palette_services.image.style_cache import StyleReference
-from semantic_palette_services.runtime.errors import DrainingError
+from semantic_palette_services.runtime.errors import DeadlineUnmetError, DrainingError
 from semantic_palette_services.server.errors import status_of
 
 Code = grpc.StatusCode
@@ -68,6 +69,38 @@ async def test_the_limit_of_a_stage_is_not_the_callers_deadline(
     error = await outcome(failing(code), seconds_left)
     assert status_of(error).code is expected
     assert isinstance(error, StageUnavailableError) == (expected is Code.UNAVAILABLE)
+
+
+@pytest.mark.parametrize(("seconds_left", "calls"), [(None, 3), (60.0, 3), (5.0, 1)])
+@asynchronous
+async def test_a_stage_with_too_long_a_queue_is_asked_again(
+    seconds_left: float | None, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_channel, "_PAUSES", (0.001,) * 4)
+    refused = status_of(DeadlineUnmetError("layout", 70.0, 10.0))
+    called = 0
+
+    async def method(request: Message, *, timeout: float, metadata: Any) -> str:
+        nonlocal called
+        called += 1
+        if called < 3:
+            raise aio.AioRpcError(refused.code, aio.Metadata(), aio.Metadata(*refused.trailing_metadata))
+        return "answer"
+
+    end = await outcome(method, seconds_left)
+    assert called == calls
+    assert end == "answer" if calls == 3 else status_of(end).code is Code.DEADLINE_EXCEEDED
+
+
+@asynchronous
+async def test_a_stage_whose_queue_stays_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_channel, "_PAUSES", (0.001,) * 4)
+    refused = status_of(DeadlineUnmetError("layout", 70.0, 10.0))
+
+    async def method(request: Message, *, timeout: float, metadata: Any) -> None:
+        raise aio.AioRpcError(refused.code, aio.Metadata(), aio.Metadata(*refused.trailing_metadata))
+
+    assert isinstance(await outcome(method, None), StageUnavailableError)
 
 
 @asynchronous
