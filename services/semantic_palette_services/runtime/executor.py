@@ -173,12 +173,12 @@ class DeviceExecutor:
 
     def give_up_hung_turn(self) -> None:
         """If the turn that is running takes too long, count the thread as hung and fail everything that waits."""
-        with self._condition:
-            running, generation = self._running, self._generation
+        with self._condition:  # in one step: the next turn has done nothing wrong
             seconds = time.monotonic() - self._turn_started
-        if running is not None and seconds > self._hang_seconds * (_JOB_RUNS if running is self._jobs else 1):
-            logger.error("device %s has not come back for %.1f s and is given up", self.name, seconds)
-            self._bury(generation, f"no answer for {seconds:.1f} s", "hung")
+            longest = self._hang_seconds * (_JOB_RUNS if self._running is self._jobs else 1)
+            if self._running is not None and seconds > longest:
+                logger.error("device %s has not come back for %.1f s and is given up", self.name, seconds)
+                self._bury(self._generation, f"no answer for {seconds:.1f} s", "hung")
 
     def restart(self) -> None:
         """Start another thread for a device that has died; does nothing to one that lives or was closed."""
