@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ async def test_a_server_with_a_certificate_answers_over_tls_alone(tiny_root: Pat
         assert await connects(server, pki.client())
         assert not await connects(server, other.client())
         assert not await connects(server, Credentials())
+
+
+@asynchronous
+async def test_a_client_refuses_a_server_of_another_name_or_another_time(
+    tiny_root: Path, pki: Pki, tmp_path: Path
+) -> None:
+    week = timedelta(days=7)
+    expired = pki.authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - week)
+    certificate, key = tmp_path / "expired.pem", tmp_path / "expired.key"
+    expired.cert_chain_pems[0].write_to_path(str(certificate))
+    expired.private_key_pem.write_to_path(str(key))
+    for wrong_certificate, wrong_key in (pki.issue("example", "example.org"), (certificate, key)):
+        settings = {"tls_certificate": wrong_certificate, "tls_key": wrong_key}
+        async with serving(tiny_root, services=("palette",), **settings) as (server, _):
+            assert not await connects(server, pki.client())
 
 
 @asynchronous

@@ -27,6 +27,7 @@ from semantic_palette.client import Credentials
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import factory_service_pb2 as factory
 from semantic_palette.v1 import layout_service_pb2 as layout
+from semantic_palette.v1 import palette_service_pb2 as palette
 from semantic_palette_services.server.logs import JsonFormatter
 from semantic_palette_services.tracing import current_span, traced, untraced, within
 
@@ -302,3 +303,12 @@ sys.exit(run(["serve", "--model-store", {str(tiny_root)!r}, "--otlp-endpoint", "
     assert done.returncode == 2
     assert "otlp_endpoint" in done.stderr
     assert "semantic-palette[otel]" in done.stderr
+
+
+def test_headers_that_are_no_trace_context_fill_no_log(
+    tiny_root: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = (("traceparent", SAMPLED_PARENT), ("tracestate", "c=" + "d" * 300), ("baggage", "e f=" + "g" * 2000))
+    with serving_in_thread(tiny_root, services=("palette",), otlp_endpoint=collector.endpoint) as (_, stubs):
+        stubs.palette.GetLabelSpace(palette.GetLabelSpaceRequest(), metadata=headers)
+    assert not [record for record in caplog.records if "dddd" in record.getMessage() or "gggg" in record.getMessage()]

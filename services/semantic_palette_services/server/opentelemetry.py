@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import logging
 import socket
 import time
 import uuid
@@ -41,6 +42,8 @@ from semantic_palette_services.tracing import Attributes, Headers, Span
 _NAME = "semantic-palette"
 _LEAST_MAX_LINKS = 128
 _MAX_INT = 2**63 - 1
+_QUOTING_LOGGERS = ("opentelemetry.baggage.propagation", "opentelemetry.trace.span")
+"""Warn of malformed headers with all that is in them, so that any caller could fill the log."""
 _FLUSH_SECONDS = 5.0
 """How long a server that stops waits for the collector."""
 
@@ -214,6 +217,8 @@ def otlp_tracer(endpoint: str, *, ratio: float, max_batch_size: int) -> OpenTele
     Headers, certificates, compression and timeouts of the connection are OpenTelemetry's environment variables
     (``OTEL_EXPORTER_OTLP_...``), as are the size and the pace of exports (``OTEL_BSP_...``).
     """
+    for name in _QUOTING_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     return OpenTelemetryTracer(OTLPSpanExporter(endpoint), ratio=ratio, max_batch_size=max_batch_size)
 
 
