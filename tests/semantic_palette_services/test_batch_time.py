@@ -51,18 +51,24 @@ def test_the_fit_follows_a_machine_that_becomes_slower() -> None:
     assert model.predict(8) == pytest.approx(0.24, rel=0.05)
 
 
-def test_what_was_observed_long_ago_is_soon_outweighed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_pause_a_fast_batch_tells_that_the_machine_is_less_busy_whatever_the_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = BatchTimeModel({1: 0.01, 8: 0.08})
-    for _ in range(50):
-        model.observe(1, 2.0)
+    for size in (1, 8) * 25:
+        model.observe(size, 1.0 * size)
     assert not model.outdated
     model.observe(1, 0.01)
-    assert model.predict(1) > 1.0
+    assert model.predict(1) > 0.8
     monkeypatch.setattr(batch_time, "STALE_SECONDS", -1.0)
     assert model.outdated
     for _ in range(4):
         model.observe(1, 0.01)
     assert model.predict(1) < 0.1
+    assert model.predict(8) == pytest.approx(8 * model.predict(1), rel=0.3)
+    before = model.predict(1)
+    model.observe(1, 100.0 * before)  # as the first batch after a pause may be
+    assert model.predict(1) < 10.0 * before
 
 
 def test_a_batch_may_grow_as_far_as_its_time_hardly_does() -> None:

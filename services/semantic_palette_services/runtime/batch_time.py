@@ -11,9 +11,11 @@ from semantic_palette_services.runtime.item_queue import BucketKey, Signature, T
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
-# Once nothing was observed for so long, the past weighs as much as half a batch beside the next one: the machine may
-# not be as busy any more as it was then.
+# Once nothing was observed for so long, the machine may not be as busy any more as it was: a batch that takes less than
+# this share of what is expected scales what is expected of all sizes, and the past counts as much as half a batch beside
+# it. One that is slower counts as always: the first after a pause often is.
 STALE_SECONDS = 5.0
+FASTER_SHARE = 0.5
 STALE_WEIGHT = 0.5
 
 
@@ -39,14 +41,15 @@ class BatchTimeModel:
 
     def observe(self, size: int, seconds: float) -> None:
         """Take in that a batch of ``size`` took ``seconds``."""
-        now, decay = time.monotonic(), DECAY
-        if self._weight and self._outdated_at(now - seconds):
-            decay = min(DECAY, STALE_WEIGHT / self._weight)
-        self._weight = self._weight * decay + 1.0
-        self._n = self._n * decay + size
-        self._nn = self._nn * decay + size * size
-        self._t = self._t * decay + seconds
-        self._nt = self._nt * decay + size * seconds
+        now = time.monotonic()
+        if self._outdated_at(now - seconds) and seconds < FASTER_SHARE * (expected := self.predict(size)):
+            scale = (STALE_WEIGHT + seconds / expected) / (STALE_WEIGHT + 1.0)
+            self._t, self._nt = scale * self._t, scale * self._nt
+        self._weight = self._weight * DECAY + 1.0
+        self._n = self._n * DECAY + size
+        self._nn = self._nn * DECAY + size * size
+        self._t = self._t * DECAY + seconds
+        self._nt = self._nt * DECAY + size * seconds
         self._observed = now
 
     def _outdated_at(self, now: float) -> bool:
