@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,33 @@ async def test_certificates_of_the_admin_ca_open_the_admin_port_and_others_do_no
         assert await administer(server.admin_address, Credentials(ca=pki.ca)) is grpc.StatusCode.UNAVAILABLE
         assert await ask(server.address, user) is OK
         assert await ask(server.address, admin) is grpc.StatusCode.UNAVAILABLE
+
+
+async def first_failure(stub: Any) -> grpc.StatusCode:
+    """Administer until that fails, and how it does."""
+    while True:
+        await asyncio.sleep(0.1)
+        try:
+            await stub.ListBundles(pb.ListBundlesRequest(), timeout=20)
+        except aio.AioRpcError as error:
+            return error.code()
+
+
+@asynchronous
+async def test_a_connection_of_an_administrator_whose_ca_was_replaced_ends_with_its_age(
+    tiny_root: Path, tmp_path: Path
+) -> None:
+    pki, admins, others = (Pki.create(tmp_path / name) for name in ("pki", "admins", "others"))
+    settings = pki.server_settings() | {"admin_client_ca": admins.ca, "max_connection_age": 0.5}
+    certificate, key = admins.issue("client", "a@example.org")
+    admin = Credentials(ca=pki.ca, certificate=certificate, key=key)
+    async with serving(tiny_root, services=("palette",), admin_port=0, **settings) as (server, _):
+        assert server.admin_address is not None
+        async with admin.open_channel(server.admin_address) as channel:
+            stub: Any = ModelServiceStub(channel)  # type: ignore[no-untyped-call]
+            await stub.ListBundles(pb.ListBundlesRequest(), timeout=20)
+            admins.ca.write_bytes(others.ca.read_bytes())
+            assert await asyncio.wait_for(first_failure(stub), 30) is grpc.StatusCode.UNAVAILABLE
 
 
 def test_an_admin_port_that_nothing_guards_is_refused_on_loopback_too() -> None:
