@@ -11,9 +11,9 @@ from semantic_palette_services.runtime.item_queue import BucketKey, Signature, T
 
 # Weight of the past at each new batch: the last fifty or so count, so the fit follows a machine that gets busier.
 DECAY = 0.98
-# Once nothing was observed for so long, the machine may not be as busy any more as it was: a batch that takes less than
-# this share of what is expected scales what is expected of all sizes, and the past counts as half a batch beside it. One
-# that is slower counts as always: the first after a pause often is.
+# Once nothing was observed for so long, the machine may be less busy than it was. A batch that takes less than this
+# share of what is expected then scales what is expected of all sizes, and the past counts as half a batch beside it.
+# One that is slower counts as always: the first after a pause often is.
 STALE_SECONDS = 5.0
 FASTER_SHARE = 0.5
 STALE_WEIGHT = 0.5
