@@ -6,8 +6,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from semantic_palette.errors import BundleError, BundleNotFoundError, InvalidInputError
@@ -98,7 +99,7 @@ class ModelOperation:
         """
         _check_given(name=name, version=version)
         _check_digest(digest)
-        return await self._change("load", self._load_to_stay(name, version, digest))
+        return await self._change("load", partial(self._load_to_stay, name, version, digest))
 
     async def activate(self, name: str, version: str, digest: str = "", *, keep_previous: bool = False) -> Activation:
         """Give a version every new request for the bundle that pins no other; loads it first, if it is not loaded.
@@ -115,7 +116,7 @@ class ModelOperation:
         """
         _check_given(name=name, version=version)
         _check_digest(digest)
-        return await self._change("activate", self._activate(name, version, digest, keep_previous))
+        return await self._change("activate", partial(self._activate, name, version, digest, keep_previous))
 
     async def roll_back(self, name: str) -> Activation:
         """Activate the version that the store notes as active before.
@@ -125,7 +126,7 @@ class ModelOperation:
             InvalidInputError, BundleRejectedError: see `activate`.
         """
         _check_given(name=name)
-        return await self._change("rollback", self._roll_back(name))
+        return await self._change("rollback", partial(self._roll_back, name))
 
     async def unload(self, name: str, version: str, *, force: bool = False) -> int:
         """Free the memory of a version; returns how many requests still keep it, see `BundleRegistry.unload`.
@@ -137,7 +138,7 @@ class ModelOperation:
         """
         _check_given(name=name, version=version)
         selection = BundleSelection(name=name, version=version)
-        return await self._change("unload", self.bundles.unload(selection, force=force))
+        return await self._change("unload", partial(self.bundles.unload, selection, force=force))
 
     async def close(self) -> None:
         """Give up changes that are under way; the server stops."""
@@ -145,7 +146,7 @@ class ModelOperation:
             task.cancel()
         await asyncio.gather(*self._changes, return_exceptions=True)
 
-    async def _change(self, action: str, change: Coroutine[Any, Any, Result]) -> Result:
+    async def _change(self, action: str, change: Callable[[], Awaitable[Result]]) -> Result:
         task = asyncio.create_task(self._in_turn(action, change))
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
@@ -156,18 +157,17 @@ class ModelOperation:
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise
 
-    async def _in_turn(self, action: str, change: Coroutine[Any, Any, Result]) -> Result:
+    async def _in_turn(self, action: str, change: Callable[[], Awaitable[Result]]) -> Result:
         succeeded = False
         try:
             async with self._turn:
-                result = await change
+                result = await change()
             succeeded = True
             logger.info("%s, asked for by %s: done", action, current_caller.get().name)
         except (BundleError, RuntimeServiceError, InvalidInputError) as error:
             logger.warning("%s, asked for by %s, failed: %s", action, current_caller.get().name, error)
             raise
         finally:
-            change.close()  # where its turn never came
             self._observer.change_ended(action, succeeded)
         return result
 
