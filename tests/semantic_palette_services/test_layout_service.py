@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,15 @@ from semantic_palette.noise import standard_normal
 from semantic_palette.palette import kl_divergence
 from semantic_palette.v1 import common_pb2 as common
 from semantic_palette.v1 import layout_service_pb2 as pb
+from semantic_palette.v1 import palette_service_pb2 as palette
+from semantic_palette_services import codecs
 
 SHARES = {"sky": 0.31, "building": 0.2, "road": 0.29, "tree": 0.15, "car": 0.05}
 
 
 @pytest.fixture(scope="module")
 def stubs(tiny_root: Path) -> Iterator[Stubs]:
-    with serving_in_thread(tiny_root, services=("layout",)) as (_, stubs):
+    with serving_in_thread(tiny_root, services=("palette", "layout")) as (_, stubs):
         yield stubs
 
 
@@ -82,6 +85,24 @@ def test_more_items_than_a_batch_come_back_in_order(stubs: Stubs) -> None:
     assert [layout.layout.data for layout in many[:5]] == [
         layout.layout.data for layout in generate(stubs, 5, deterministic=True)
     ]
+
+
+def test_palettes_are_read_and_written_outside_of_the_event_loop(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[str] = set()
+
+    def noting(convert: Any) -> Any:
+        def noted(*args: Any) -> Any:
+            threads.add(threading.current_thread().name)
+            return convert(*args)
+
+        return noted
+
+    monkeypatch.setattr(codecs, "palette_from_proto", noting(codecs.palette_from_proto))
+    generate(stubs)
+    monkeypatch.setattr(codecs, "palette_to_proto", noting(codecs.palette_to_proto))
+    stubs.palette.SamplePalettes(palette.SamplePalettesRequest(count=20))
+    assert threads
+    assert all(name.startswith("worker") for name in threads)
 
 
 def test_an_item_that_breaks_the_model_fails_its_own_call_without_telling_why(poisoned_root: Path) -> None:

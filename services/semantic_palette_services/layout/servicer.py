@@ -45,7 +45,9 @@ class LayoutServicer(LayoutServiceServicer):
         work_as(options.priority)
         with operation.reserve(count, options) as room:
             quota_of_caller().spend(count)
-            requests = _read(request, bundle.label_space)
+            requests = await self._pool.map(
+                lambda entry: _read(entry[1], bundle.label_space, f"items[{entry[0]}]"), enumerate(request.items)
+            )
             layouts = await operation.generate_all(requests, options, deadline, room)
         data = await self._pool.map(lambda layout: encode_labels(layout.labels, encoding), layouts)
         return pb.GenerateLayoutsResponse(
@@ -97,13 +99,8 @@ class LayoutServicer(LayoutServiceServicer):
         )
 
 
-def _read(request: pb.GenerateLayoutsRequest, space: LabelSpace) -> list[LayoutRequest]:
-    return [
-        LayoutRequest(
-            codecs.palette_from_proto(space, item.palette, f"items[{position}].palette"), item.seed, item.index
-        )
-        for position, item in enumerate(request.items)
-    ]
+def _read(item: pb.LayoutItem, space: LabelSpace, field: str) -> LayoutRequest:
+    return LayoutRequest(codecs.palette_from_proto(space, item.palette, f"{field}.palette"), item.seed, item.index)
 
 
 def _options(request: pb.GenerateLayoutsRequest, space: LabelSpace) -> LayoutOptions:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from semantic_palette.label_space import LabelSpace
 from semantic_palette.v1 import palette_service_pb2 as pb
 from semantic_palette.v1.palette_service_pb2_grpc import PaletteServiceServicer
 from semantic_palette_services import codecs
 from semantic_palette_services.bundle_operations import BundleOperations
 from semantic_palette_services.call_context import Context
+from semantic_palette_services.concurrency import WorkerPool
 from semantic_palette_services.limits import Limits, check_count, check_range_end
-from semantic_palette_services.palette.operation import PaletteOperation
+from semantic_palette_services.palette.operation import DrawnPalette, PaletteOperation
 from semantic_palette_services.runtime.registry import BundleRegistry
 
 
 class PaletteServicer(PaletteServiceServicer):
     """Converts, validates and calls the `PaletteOperation` of the bundle that a request wants."""
 
-    def __init__(self, bundles: BundleRegistry[BundleOperations], limits: Limits) -> None:
+    def __init__(self, bundles: BundleRegistry[BundleOperations], pool: WorkerPool, limits: Limits) -> None:
         self._bundles = bundles
+        self._pool = pool
         self._limits = limits
 
     async def GetLabelSpace(  # noqa: N802 - the name of the RPC
@@ -50,14 +53,13 @@ class PaletteServicer(PaletteServiceServicer):
         constraints = codecs.constraints_from_proto(request.constraints)
         drawn = await operation.sample(request.seed, request.first_index, request.count, constraints)
         bundle = operation.bundle
-        return pb.SamplePalettesResponse(
-            bundle=codecs.bundle_to_proto(bundle),
-            palettes=[
-                pb.SampledPalette(
-                    palette=codecs.palette_to_proto(bundle.label_space, palette.palette),
-                    origin=codecs.origin_to_proto(palette.origin),
-                    index=palette.index,
-                )
-                for palette in drawn
-            ],
-        )
+        palettes = await self._pool.map(lambda palette: _to_proto(palette, bundle.label_space), drawn)
+        return pb.SamplePalettesResponse(bundle=codecs.bundle_to_proto(bundle), palettes=palettes)
+
+
+def _to_proto(drawn: DrawnPalette, space: LabelSpace) -> pb.SampledPalette:
+    return pb.SampledPalette(
+        palette=codecs.palette_to_proto(space, drawn.palette),
+        origin=codecs.origin_to_proto(drawn.origin),
+        index=drawn.index,
+    )

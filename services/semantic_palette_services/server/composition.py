@@ -133,7 +133,7 @@ class Services:
         """Add the servicers to a server that has not started."""
         services = self._settings.services
         if "palette" in services:
-            palette = PaletteServicer(self._here(), self._limits)
+            palette = PaletteServicer(self._here(), self._pool, self._limits)
             palette_service_pb2_grpc.add_PaletteServiceServicer_to_server(palette, server)  # type: ignore[no-untyped-call]
         if "layout" in services:
             layout = LayoutServicer(self._here(), self._pool, self._limits)
