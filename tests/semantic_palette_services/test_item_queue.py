@@ -158,3 +158,24 @@ def test_the_company_of_an_item_is_who_waits_before_it_and_as_many_behind(future
     assert queue.company(make(future, 0.5)) == (1, 3)  # more urgent than all but the first
     assert queue.company(make(future, 99.0, width=2)) == (0, 1)
     assert queue.company(make(future, 99.0, alone=True)) == (0, 1)
+
+
+def test_what_cannot_be_over_in_time_makes_way_for_what_can(future: Any) -> None:
+    queue = ItemQueue(1)
+    late, later, hopeful = (make(future, 0.0, deadline) for deadline in (1.2, 1.4, 3.0))
+    for item in (late, later, hopeful):
+        queue.add(item)
+    pull = queue.pull(1.0, shortest=lambda _: 0.5)
+    assert pull is not None
+    assert (pull.batch, pull.expired) == ([hopeful], [late, later])
+    assert len(queue) == 0
+
+
+def test_what_cannot_be_over_in_time_is_tried_where_nothing_else_waits(future: Any) -> None:
+    queue = ItemQueue(4)
+    over, late, later = (make(future, 0.0, deadline) for deadline in (0.9, 1.2, 1.4))
+    for item in (over, late, later):
+        queue.add(item)
+    pull = queue.pull(1.0, shortest=lambda _: 0.5)
+    assert pull is not None
+    assert (pull.batch, pull.expired) == ([later], [over, late])

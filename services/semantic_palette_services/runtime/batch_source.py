@@ -166,7 +166,7 @@ class BatchSource:
         with self._lock:
             if not self._executor.runs_here:  # given up before it began: what waits is for the next thread
                 return
-            pull = self.queue.pull(now, lead, self._company)
+            pull = self.queue.pull(now, lead, self._company, self._shortest)
             if pull is None:
                 return
             self._running = pull.batch
@@ -205,6 +205,9 @@ class BatchSource:
 
     def _company(self, key: BucketKey, size: int) -> int:
         return self._times.of(key).affordable(size, self._max_batch_size, COMPANY_SURCHARGE)
+
+    def _shortest(self, key: BucketKey) -> float:
+        return self._times.of(key).predict(1)
 
     def _execute(self, key: BucketKey, items: list[Item]) -> None:
         started = self._loop.time()

@@ -109,6 +109,9 @@ class Turns(NamedTuple):
     number: int
 
 
+Shortest: TypeAlias = Callable[[BucketKey], float]
+"""Seconds that an item of a bucket takes to run, at least."""
+
 Company: TypeAlias = Callable[[BucketKey, int], int]
 """Size to which a batch of so many interactive items may be filled up with bulk ones."""
 
@@ -153,7 +156,13 @@ class ItemQueue:
         self._drop(item.priority, key, slice(position, position + 1))
         return True
 
-    def pull(self, now: float, lead: Priority = Priority.INTERACTIVE, company: Company | None = None) -> Pull | None:
+    def pull(
+        self,
+        now: float,
+        lead: Priority = Priority.INTERACTIVE,
+        company: Company | None = None,
+        shortest: Shortest | None = None,
+    ) -> Pull | None:
         """The next batch, from the bucket whose first item is the most urgent; None when nothing is queued.
 
         Args:
@@ -161,6 +170,9 @@ class ItemQueue:
             lead: whose most urgent item the batch is formed around, where there is one of this priority. What room is
                 left is filled from the other priority.
             company: how far a batch that interactive items lead is filled; by default it is.
+            shortest: how long an item runs at least. What cannot be over in time has expired, as long as others wait
+                that can: else a device that falls behind would begin each item just before its deadline, and answer
+                every one too late.
         """
         other = Priority.BULK if lead is Priority.INTERACTIVE else Priority.INTERACTIVE
         if not self._buckets[lead]:
@@ -171,11 +183,12 @@ class ItemQueue:
         key = min(buckets, key=lambda key: buckets[key][0][0])
         limit = self._limit(key)
         pull = Pull(key, [], [])
-        self._take(lead, pull, limit, now)
+        finish = now + (shortest(key) if shortest is not None else 0.0)
+        self._take(lead, pull, limit, now, finish)
         if pull.batch:
             if lead is Priority.INTERACTIVE and company is not None:
                 limit = min(limit, company(key, len(pull.batch)))
-            self._take(other, pull, limit, now)
+            self._take(other, pull, limit, now, finish)
         return pull
 
     def turns(self, priority: Priority, before: Item | None = None) -> Iterator[Turns]:
@@ -214,15 +227,23 @@ class ItemQueue:
             self._counts[priority] = 0
         return items
 
-    def _take(self, priority: Priority, pull: Pull, limit: int, now: float) -> None:
-        """Move items of a priority from the bucket to the batch, until it has ``limit``."""
+    def _take(self, priority: Priority, pull: Pull, limit: int, now: float, finish: float) -> None:
+        """Move items of a priority from the bucket to the batch, until it has ``limit``; those run until ``finish``."""
         taken = 0
+        last_chance: Item | None = None
         for _, item in self._buckets[priority].get(pull.key, ()):
             if len(pull.batch) >= limit:
                 break
-            expired = item.deadline is not None and item.deadline <= now
-            (pull.expired if expired else pull.batch).append(item)
             taken += 1
+            if item.deadline is None or item.deadline > finish:
+                pull.batch.append(item)
+            else:
+                pull.expired.append(item)
+                last_chance = item if item.deadline > now else last_chance
+        if not pull.batch and last_chance is not None:
+            # Nobody is worse off if it is tried, and an estimate that is too long is set right.
+            pull.expired.remove(last_chance)
+            pull.batch.append(last_chance)
         if taken:
             self._drop(priority, pull.key, slice(taken))
 
