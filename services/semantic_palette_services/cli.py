@@ -19,6 +19,7 @@ from semantic_palette.cli.connection import (
     TokenFileOption,
     connection,
 )
+from semantic_palette_services.access.callers import Scope
 from semantic_palette_services.models.commands import model_commands
 
 
@@ -121,12 +122,15 @@ def status(
 
 def new_token(
     name: Annotated[str, typer.Argument(help="What logs and messages call the token.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it is good for; repeatable. Default: generate.")
+    ] = None,
 ) -> None:
     """Make a token: the token goes to standard output, once; its entry for the file of tokens to standard error."""
     import json
 
     from semantic_palette_services.access.tokens import new_token as make_token
 
-    token, entry = make_token(name)
+    token, entry = make_token(name, set(scope or [Scope.GENERATE]))
     typer.echo(token)
     typer.echo(json.dumps(entry, indent=2), err=True)

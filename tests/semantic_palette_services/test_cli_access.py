@@ -108,6 +108,11 @@ def test_a_new_token_is_printed_once_and_its_entry_apart(run: Run, tmp_path: Pat
     assert token not in err
     table = TokenTable(parse_tokens(json.dumps([json.loads(err)]).encode()))
     assert table.caller_of(token).name == "alice"
+    _, _, err = run("tokens", "new", "operator", "--scope", "admin")
+    assert json.loads(err)["scopes"] == ["admin"]
+    code, _, err = run("tokens", "new", "operator", "--scope", "root")
+    assert code == 2
+    assert "generate" in err
     code, out, err = run("tokens", "new", "no spaces")
     assert (code, out) == (2, "")
     assert "name" in err

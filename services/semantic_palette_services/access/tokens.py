@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -123,8 +124,12 @@ def parse_tokens(content: bytes) -> list[TokenEntry]:
     return entries
 
 
-def new_token(name: str) -> tuple[str, dict[str, Any]]:
+def new_token(name: str, scopes: Collection[Scope] = (Scope.GENERATE,)) -> tuple[str, dict[str, Any]]:
     """A new token, of 256 random bits, and the entry that lets it in.
+
+    Args:
+        name: what logs and messages call it.
+        scopes: what it is good for.
 
     Raises:
         InvalidInputError: the name is not one that a token can have.
@@ -134,7 +139,7 @@ def new_token(name: str) -> tuple[str, dict[str, Any]]:
         entry = TokenEntry(name=name, token_sha256=_digest(token).hex())
     except ValidationError:
         raise InvalidInputError("name", name, "letters, digits, '.', '_', '@' and '-' are, at most 64") from None
-    return token, {"name": entry.name, "token_sha256": entry.token_sha256, "scopes": [Scope.GENERATE.value]}
+    return token, {"name": entry.name, "token_sha256": entry.token_sha256, "scopes": sorted(scopes)}
 
 
 def _digest(token: str) -> bytes:
