@@ -25,7 +25,7 @@ class RuntimeSettings:
     engine: str = "auto"
     threads: int = 0
     max_batch_size: int = 8
-    max_queue: int = 256
+    max_queue: int = 512
     max_queue_seconds: float = 30.0
 
     def __post_init__(self) -> None:
