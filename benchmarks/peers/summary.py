@@ -45,9 +45,12 @@ def _speed(servers: dict[str, Any]) -> str:
             for level in LEVELS
         ]
         rates = "-".join(f"{rate:.1f}" for rate in sorted(measured["saturation"] for measured in server["rounds"]))
-        rows.append([name, rates, *times, f"{100 * over_rounds(server, goodput_share):.0f} %"])
+        shares = ", ".join(f"{100 * goodput_share(measured):.0f} %" for measured in server["rounds"])
+        rows.append([name, rates, *times, shares])
     heads = [f"p50 / p99 at {level[:-1]} % (ms)" for level in LEVELS]
-    return _table(["server", "saturation (calls/s), by round", *heads, "goodput at 150 %, of saturation"], rows)
+    return _table(
+        ["server", "saturation (calls/s), by round", *heads, "goodput at 150 %, of saturation, by round"], rows
+    )
 
 
 def _cost(servers: dict[str, Any]) -> str:
@@ -88,11 +91,13 @@ def _ratios(servers: dict[str, Any]) -> str:
         rates, tails = [], []
         for number, measured in enumerate(server["rounds"]):
             rivals = [peer["rounds"][number] for peer in peers if len(peer["rounds"]) > number]
-            rates.append(measured["saturation"] / max(rival["saturation"] for rival in rivals))
-            tail = latency("70%", "p99")
-            tails.append(tail(measured) / min(map(tail, rivals)))
+            if not rivals:
+                continue
+            best, tail = max(rivals, key=lambda rival: rival["saturation"]), latency("70%", "p99")
+            rates.append(measured["saturation"] / best["saturation"])
+            tails.append(tail(measured) / tail(best))
         rows.append([name, _each(rates), _each(tails)])
-    head = ["server", "saturation / best peer's, by round", "p99 at 70 % / best peer's, by round"]
+    head = ["server", "saturation / highest of a peer, by round", "p99 at 70 % / that peer's, by round"]
     return _table(head, rows)
 
 

@@ -43,7 +43,7 @@ class TorchServe:
         binaries = environment / "bin"
         store = folder / "models"
         store.mkdir()
-        archive = ["--model-name", "image", "--version", "1", "--handler", str(SERVED / "torchserve_handler.py")]
+        archive = ["--model-name", "image", "--version", "1.0", "--handler", str(SERVED / "torchserve_handler.py")]
         extra = ["--extra-files", str(SERVED / "onnx_image.py"), "--export-path", str(store)]
         subprocess.run([str(binaries / "torch-model-archiver"), *archive, *extra], check=True, capture_output=True)
         model = {

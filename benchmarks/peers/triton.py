@@ -17,13 +17,6 @@ input [ {{ name: "labels" data_type: TYPE_UINT8 dims: [ {height}, {width} ] }},
         {{ name: "z" data_type: TYPE_FP32 dims: [ {latent} ] }} ]
 output [ {{ name: "image" data_type: TYPE_UINT8 dims: [ {height}, {width}, 3 ] }} ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
-dynamic_batching {{
-  max_queue_delay_microseconds: 0
-  default_queue_policy {{
-    timeout_action: REJECT
-    default_timeout_microseconds: {timeout}
-  }}
-}}
 """
 
 
@@ -39,8 +32,8 @@ class Triton:
     settings: dict[str, str] = field(
         default_factory=lambda: {
             "protocol": "gRPC, Open Inference Protocol, raw contents",
-            "batching": "dynamic batcher without delay",
-            "overload": "queue timeout 0.9 of the deadline, REJECT",
+            "batching": "off: no dynamic batcher, with which calls waited for up to 0.9 s beside an idle model",
+            "overload": "it has no bound of its queue without the dynamic batcher",
             "workers": "1 instance of the Python backend",
         }
     )
@@ -65,7 +58,6 @@ class Triton:
                 height=height,
                 width=width,
                 latent=task.z.shape[1],
-                timeout=int(1e6 * task.queue_seconds),
             )
         )
         command = [
