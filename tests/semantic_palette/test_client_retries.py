@@ -188,7 +188,7 @@ class TestAbandonedStreams:
             await settled(fakes)
             return [first, *await collect(stream)]
 
-        assert [pair.index for pair in talk(scenario, Fakes(delay=0.2))] == [0, 1, 2]
+        assert [pair.index for pair in talk(scenario, Fakes(delay=0.5))] == [0, 1, 2]
 
     def test_closing_the_client_ends_streams_and_calls_with_a_clear_error(self):
         async def scenario(client, fakes):
