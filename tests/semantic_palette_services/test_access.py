@@ -136,7 +136,7 @@ def reason(error: Any) -> str:
 def test_the_scheme_is_written_in_any_case(asking_in_thread: tuple[RunningServer, Stubs]) -> None:
     _, stubs = asking_in_thread
     metadata = (("authorization", f"bearer {TOKEN}"),)
-    stubs.palette.GetLabelSpace(palette.GetLabelSpaceRequest(), metadata=metadata)
+    assert stubs.palette.GetLabelSpace(palette.GetLabelSpaceRequest(), metadata=metadata).classes
 
 
 def test_health_needs_no_token_and_reflection_does(asking_in_thread: tuple[RunningServer, Stubs]) -> None:

@@ -100,7 +100,9 @@ def interlace(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 def test_noise_is_not_taken_for_a_bomb(quality: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (256, 512, 3), dtype=np.uint8)
     for encoding in (ImageEncoding(ImageFormat.JPEG, quality), ImageEncoding(ImageFormat.WEBP), ImageEncoding()):
-        decode_image(encode_image(pixels, encoding).data, encoding.format, 256, 512, "image")
+        decoded = decode_image(encode_image(pixels, encoding).data, encoding.format, 256, 512, "image")
+        assert decoded.shape == pixels.shape
+        assert encoding.format is ImageFormat.JPEG or np.array_equal(decoded, pixels)
 
 
 def test_files_cut_short_or_with_wrong_lengths_are_bad_input() -> None:
